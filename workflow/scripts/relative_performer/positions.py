@@ -1,0 +1,32 @@
+"""Positional encodings of the pixels of a square image. n: side, N = n²: pixels, E: numbers per axis."""
+
+import torch
+from torch import Tensor, nn
+
+
+class SinusoidalPositions(nn.Module):
+    """Sinusoids with learnable frequencies, of the row and then of the column: (N, 2E).
+
+    An axis has E/2 frequencies period^(-2i/E), shared by rows and columns, and gives
+    [sin w₁p, cos w₁p, sin w₂p, cos w₂p, …] for the row or column number p = 0, 1, …, n−1.
+    """
+
+    def __init__(self, per_axis: int, period: float) -> None:
+        super().__init__()
+        self.frequencies = nn.Parameter(period ** (-torch.arange(0, per_axis, 2) / per_axis))
+
+    def forward(self, side: int) -> Tensor:
+        axis = torch.arange(side, device=self.frequencies.device)[:, None] * self.frequencies  # (n, E/2)
+        axis = torch.stack([axis.sin(), axis.cos()], dim=-1).flatten(1)  # (n, E)
+        rows = axis[:, None].expand(side, side, -1)
+        columns = axis[None, :].expand(side, side, -1)
+        return torch.cat([rows, columns], dim=-1).flatten(0, 1)
+
+
+def rotate(positions: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Multiply each pair (sin, cos) of `positions` (…, 2S) by [[a, b], [−b, a]]; a and b are (…, S).
+
+    The dot product with an unrotated position then depends on the difference of the two positions alone.
+    """
+    sin, cos = positions[..., 0::2], positions[..., 1::2]
+    return torch.stack([sin * a - cos * b, sin * b + cos * a], dim=-1).flatten(-2)
