@@ -1,0 +1,473 @@
+"""Datasets: downloads from a real server with real faults, hostile archives, pixels, splits and the prepared file."""
+
+import gzip
+import hashlib
+import io
+import os
+import pickle
+import socket
+import struct
+import subprocess
+import sys
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from relative_performer import data, download
+from relative_performer.cli import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared" / "data"
+PAYLOAD = np.random.default_rng(0).bytes(300_000)
+HALF = len(PAYLOAD) // 2
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+# --- downloads ---
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves PAYLOAD under /FAULT/..., with that fault, and notes every request's path and Range."""
+
+    requests: list[tuple[str, str | None]]
+
+    def do_GET(self):
+        fault, wanted = self.path.split("/")[1], self.headers["Range"]
+        self.requests.append((fault, wanted))
+        start = int(wanted[6:-1]) if wanted and fault != "whole" else 0
+        match fault:
+            case "missing":
+                self.send_error(404)
+            case "broken":
+                self.send_error(500)
+            case "page":
+                self.answer(200, b"<html>Please log in</html>")
+            case "loop":
+                self.answer(302, b"", Location=self.path)
+            case "huge":
+                self.answer(200, b"x", **{"Content-Length": str(10**12)})
+            case "no-length":
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(PAYLOAD)
+            case "cut":
+                self.answer(200, PAYLOAD[:HALF], **{"Content-Length": str(len(PAYLOAD))})
+            case "cut-once" if start == 0:
+                self.answer(200, PAYLOAD[:HALF], **{"Content-Length": str(len(PAYLOAD))})
+            case _ if start >= len(PAYLOAD):
+                self.send_error(416)
+            case _ if start:
+                end = len(PAYLOAD) - (fault == "shifted")
+                shown = start - (fault == "shifted")
+                self.answer(206, PAYLOAD[start:], **{"Content-Range": f"bytes {shown}-{end - 1}/{len(PAYLOAD)}"})
+            case _:
+                self.answer(200, PAYLOAD)
+
+    def answer(self, status: int, body: bytes, **headers: str):
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    handler = type("RecordingHandler", (Handler,), {"requests": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        httpd.url, httpd.requests = f"http://127.0.0.1:{httpd.server_port}", handler.requests
+        threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield httpd
+        httpd.shutdown()
+
+
+@pytest.fixture
+def dead_url():
+    with socket.socket() as unused:  # bound but not listening: connections are refused
+        unused.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{unused.getsockname()[1]}/a.gz"
+
+
+def fetch(folder: Path, *urls: str) -> bytes:
+    return download.fetch("a.gz", md5(PAYLOAD), urls, folder).read_bytes()
+
+
+@pytest.mark.parametrize("fault", ["missing", "broken", "page", "loop", "huge", "cut", "cut-once", "whole"])
+def test_second_mirror_makes_up_for_the_first(server, tmp_path, fault):
+    assert fetch(tmp_path, f"{server.url}/{fault}/a.gz", f"{server.url}/good/a.gz") == PAYLOAD
+    assert os.listdir(tmp_path) == ["a.gz"]
+
+
+def test_when_every_mirror_fails_one_line_says_why(server, dead_url, tmp_path):
+    faults = {
+        "missing": "HTTP 404",
+        "broken": "HTTP 500",
+        "page": f"MD5 {md5(b'<html>Please log in</html>')}",
+        "loop": "HTTP 302",
+        "huge": "offers 1,000,000,000,000 bytes",
+        "cut": f"broke off after {HALF:,} of {len(PAYLOAD):,} bytes",
+    }
+    with pytest.raises(UserError) as caught:
+        fetch(tmp_path, *(f"{server.url}/{fault}/a.gz" for fault in faults), dead_url)
+    message = str(caught.value)
+    assert "\n" not in message
+    for text in ("a.gz", md5(PAYLOAD), "--mirror", f"{dead_url}: [Errno 111]"):
+        assert text in message
+    for fault, reason in faults.items():
+        assert reason in message.split(f"/{fault}/a.gz: ")[1].split(";")[0]
+    assert os.listdir(tmp_path) == ["a.gz.part"]  # what the cut download left, for the next call
+
+
+def test_failed_connection_leaves_nothing(dead_url, tmp_path):
+    with pytest.raises(UserError, match="refused"):
+        fetch(tmp_path, dead_url)
+    assert os.listdir(tmp_path) == []
+
+
+def test_cut_download_asks_only_for_the_rest(server, tmp_path):
+    assert fetch(tmp_path, f"{server.url}/cut-once/a.gz") == PAYLOAD
+    assert server.requests == [("cut-once", None), ("cut-once", f"bytes={HALF}-")]
+
+
+@pytest.mark.parametrize(
+    ("part", "fault", "ranges"),
+    [
+        (PAYLOAD[:1000], "good", ["bytes=1000-"]),
+        (PAYLOAD[:1000], "whole", ["bytes=1000-"]),  # the server ignores Range
+        (PAYLOAD, "good", []),
+        (PAYLOAD + b"x", "good", ["bytes=300001-", None]),  # 416
+        (b"damaged", "good", ["bytes=7-", None]),
+    ],
+)
+def test_part_of_an_earlier_call_is_continued(server, tmp_path, part, fault, ranges):
+    (tmp_path / "a.gz.part").write_bytes(part)
+    assert fetch(tmp_path, f"{server.url}/{fault}/a.gz") == PAYLOAD
+    assert [wanted for _, wanted in server.requests] == ranges
+    assert os.listdir(tmp_path) == ["a.gz"]
+
+
+def test_wrong_range_is_not_appended(server, tmp_path):
+    (tmp_path / "a.gz.part").write_bytes(PAYLOAD[:1000])
+    with pytest.raises(UserError, match="another range"):
+        fetch(tmp_path, f"{server.url}/shifted/a.gz")
+    assert (tmp_path / "a.gz.part").read_bytes() == PAYLOAD[:1000]
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("good", "offers 300,000 bytes"), ("no-length", "sent more than")])
+def test_size_is_bounded(server, tmp_path, monkeypatch, fault, reason):
+    monkeypatch.setattr(download, "MAX_BYTES", len(PAYLOAD) - 1)
+    with pytest.raises(UserError, match=reason):
+        fetch(tmp_path, f"{server.url}/{fault}/a.gz")
+    assert os.listdir(tmp_path) == []
+
+
+def test_cached_archive_is_checked_again(server, tmp_path):
+    (tmp_path / "a.gz").write_bytes(b"damaged")
+    for _ in range(2):
+        assert fetch(tmp_path, f"{server.url}/good/a.gz") == PAYLOAD
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("mirror", ["ftp://host/x", "no/such/folder", "http:/typo"])
+def test_impossible_mirror_is_named(tmp_path, mirror):
+    with pytest.raises(UserError, match=f"--mirror {mirror}"):
+        data.prepare("MNIST", tmp_path, mirror)
+
+
+# --- MNIST and FashionMNIST ---
+
+
+def idx(array: np.ndarray, count: int | None = None, magic: int | None = None) -> bytes:
+    shape = (len(array) if count is None else count, *array.shape[1:])
+    header = struct.pack(f">{1 + len(shape)}I", magic or 0x0800 + len(shape), *shape)
+    return gzip.compress(header + array.astype(np.uint8).tobytes(), 1)
+
+
+def tiny_mnist() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    counts = {"train": 5_100, "t10k": 40}
+    images = {f"{k}-images-idx3-ubyte.gz": rng.integers(0, 256, (n, 28, 28)) for k, n in counts.items()}
+    return images | {f"{k}-labels-idx1-ubyte.gz": np.arange(n) % 10 for k, n in counts.items()}
+
+
+def write_mirror(folder: Path, archives: dict[str, bytes]) -> dict[str, str]:
+    """Write the archives and return their checksums."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in archives.items():
+        (folder / name).write_bytes(content)
+    return {name: md5(content) for name, content in archives.items()}
+
+
+@pytest.mark.parametrize("layout", ["fashion-mnist", "."])
+def test_mnist_is_resized_and_split_as_by_random_split(tmp_path, layout):
+    raw = tiny_mnist()
+    checksums = write_mirror(tmp_path / layout, {name: idx(array) for name, array in raw.items()})
+    arrays = data.prepare("FashionMNIST", tmp_path / "cache", str(tmp_path), checksums)
+    data.save(arrays, tmp_path / "FashionMNIST.npz")
+    loaded = data.load("FashionMNIST", tmp_path)
+    train, val = torch.utils.data.random_split(range(5_100), [100, 5_000], torch.Generator().manual_seed(42))
+    for split, rows in (("train", train.indices), ("val", val.indices)):
+        np.testing.assert_array_equal(loaded[f"{split}_labels"], np.array(rows) % 10)
+        image = raw["train-images-idx3-ubyte.gz"][rows[0]].astype(np.uint8)
+        resized = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR))
+        np.testing.assert_array_equal(loaded[f"{split}_images"][0, :, :, 0], resized)
+    assert loaded["test_images"].shape == (40, 32, 32, 1)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+IMAGES, LABELS = np.zeros((40, 28, 28)), np.zeros(40)
+
+
+@pytest.mark.parametrize(
+    ("archive", "content", "reason"),
+    [
+        ("t10k-images-idx3-ubyte.gz", idx(IMAGES, count=41), "31360 bytes follow a header for 32144"),
+        ("t10k-images-idx3-ubyte.gz", idx(IMAGES, count=39), "31360 bytes follow a header for 30576"),
+        ("t10k-images-idx3-ubyte.gz", idx(IMAGES, magic=0x0D03), "magic number 3331"),
+        ("t10k-images-idx3-ubyte.gz", idx(IMAGES, count=2**32 - 1), "follow a header"),
+        ("t10k-images-idx3-ubyte.gz", idx(np.zeros((40, 28, 27))), "not those of"),
+        ("t10k-images-idx3-ubyte.gz", idx(IMAGES)[:-20], "cannot unpack"),
+        ("t10k-images-idx3-ubyte.gz", b"<html>", "cannot unpack"),
+        ("t10k-labels-idx1-ubyte.gz", idx(LABELS + 10), "labels are not all in 0..9"),
+        ("t10k-labels-idx1-ubyte.gz", idx(LABELS[1:]), "shapes"),
+        ("t10k-labels-idx1-ubyte.gz", gzip.compress(b"\0\0"), "too short"),
+        ("train-images-idx3-ubyte.gz", None, "40 training images are too few"),
+    ],
+)
+def test_idx_file_that_lies_is_refused(tmp_path, archive, content, reason):
+    good = {name: idx(array[:40]) for name, array in tiny_mnist().items()}
+    checksums = write_mirror(tmp_path / "mnist", good | ({archive: content} if content else {}))
+    with pytest.raises(UserError, match=reason) as caught:
+        data.prepare("MNIST", tmp_path / "cache", str(tmp_path), checksums)
+    assert str(tmp_path / "cache") in str(caught.value)
+
+
+def test_unpacking_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "MAX_BYTES", 1000)
+    checksums = write_mirror(tmp_path, {name: idx(array) for name, array in tiny_mnist().items()})
+    with pytest.raises(UserError, match="holds more than 1,000 bytes"):
+        data.prepare("MNIST", tmp_path / "cache", str(tmp_path), checksums)
+
+
+@pytest.mark.parametrize(("dataset", "folder"), [("MNIST", "mnist"), ("FashionMNIST", "fashion-mnist")])
+def test_official_archives(tmp_path, dataset, folder):
+    if not (SHARED / folder).is_dir():
+        pytest.skip(f"the original {dataset} archives are not beside this repository")
+    from torchvision.transforms.v2 import functional
+
+    arrays = data.prepare(dataset, tmp_path, str(SHARED))
+    shapes = [arrays[f"{split}_images"].shape for split in data.SPLITS]
+    assert shapes == [(n, 32, 32, 1) for n in (55_000, 5_000, 10_000)]
+    labels = np.bincount(arrays["train_labels"]) + np.bincount(arrays["val_labels"])
+    official = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949] if dataset == "MNIST" else [6000] * 10
+    assert labels.tolist() == official
+    with gzip.open(SHARED / folder / "t10k-images-idx3-ubyte.gz") as stream:
+        raw = torch.tensor(list(stream.read(16 + 200 * 784)[16:]), dtype=torch.uint8).view(200, 1, 28, 28)
+    resized = functional.resize(raw, [32, 32]).permute(0, 2, 3, 1)
+    np.testing.assert_array_equal(arrays["test_images"][:200], resized.numpy())
+
+
+# --- CIFAR10 ---
+
+MEMBERS = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+
+
+def python2_pickle(pixels: np.ndarray, labels: list[int]) -> bytes:
+    """Return the batch as Python 2 and its numpy pickled it, which is the form of the official archive."""
+    shape = b"".join(b"J" + struct.pack("<i", size) for size in pixels.shape) + b"\x86"
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01" + shape
+    dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    raw = b"\x89T" + struct.pack("<i", pixels.nbytes) + pixels.tobytes() + b"tb"
+    return b"\x80\x02}(U\x06labels" + numbers + b"U\x04data" + array + dtype + raw + b"u."
+
+
+def cifar10_batches(count: int) -> tuple[np.ndarray, list[dict]]:
+    images = np.zeros((5 * count + 40, 32, 32, 3), np.uint8)
+    images[:, 1, 2] = np.random.default_rng(2).integers(0, 256, (len(images), 3))
+    rows = np.split(images.transpose(0, 3, 1, 2).reshape(-1, 3072), count * np.arange(1, 6))
+    return images, [{"data": part, "labels": [k % 10 for k in range(len(part))]} for part in rows]
+
+
+def prepare_cifar10(tmp_path: Path, members: dict[str, bytes | tarfile.TarInfo]) -> dict[str, np.ndarray]:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive:
+        for name, content in members.items():
+            info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo()
+            info.name = f"cifar-10-batches-py/{name}"
+            blob = b"" if info is content else content
+            info.size = len(blob)
+            archive.addfile(info, io.BytesIO(blob))
+    checksums = write_mirror(tmp_path / "cifar10", {"cifar-10-python.tar.gz": stream.getvalue()})
+    return data.prepare("CIFAR10", tmp_path / "cache", str(tmp_path), checksums)
+
+
+def test_cifar10_of_python_2_and_3(tmp_path):
+    images, batches = cifar10_batches(1_010)
+    blobs = [python2_pickle(pixels=batches[0]["data"], labels=batches[0]["labels"])]
+    batches[1]["data"] = np.asfortranarray(batches[1]["data"])
+    blobs += [pickle.dumps(batch, protocol=2) for batch in batches[1:]]
+    arrays = prepare_cifar10(tmp_path, dict(zip(MEMBERS, blobs, strict=True)))
+    order = torch.randperm(5_050, generator=torch.Generator().manual_seed(42)).numpy()
+    np.testing.assert_array_equal(arrays["train_images"], images[order[:50]])
+    np.testing.assert_array_equal(arrays["val_images"], images[order[50:]])
+    np.testing.assert_array_equal(arrays["val_labels"], order[50:] % 1_010 % 10)
+    np.testing.assert_array_equal(arrays["test_images"], images[5_050:])
+
+
+class Malicious:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def hostile(tmp_path: Path) -> dict[str, tuple[bytes | tarfile.TarInfo, str]]:
+    """Return what may stand in place of a batch, and what the error says of it."""
+    link = tarfile.TarInfo()
+    link.type, link.linkname = tarfile.SYMTYPE, "data_batch_2"
+    _, (batch, *_) = cifar10_batches(10)
+    return {
+        "code": (pickle.dumps(batch | {"labels": Malicious(tmp_path / "harm")}, 2), "refused the global"),
+        "builtin": (b"\x80\x02c__builtin__\neval\nU\x011\x85R.", "refused the global __builtin__.eval"),
+        "link": (link, "not a regular file"),
+        "damaged": (pickle.dumps(batch, 2)[:-100], "truncated|ran out|exhausted"),
+        "float": (pickle.dumps(batch | {"data": batch["data"].astype(np.float32)}, 2), "not an array of bytes"),
+        "objects": (pickle.dumps(batch | {"data": batch["data"].astype(object)}, 2), "not an array of bytes"),
+        "labels": (pickle.dumps(batch | {"labels": ["cat"] * 10}, 2), "not a list of integers"),
+        "width": (pickle.dumps(batch | {"data": batch["data"][:, 1:]}, 2), "reshape"),
+    }
+
+
+@pytest.mark.parametrize("case", ["code", "builtin", "link", "damaged", "float", "objects", "labels", "width"])
+def test_hostile_cifar10_is_refused(tmp_path, case):
+    content, reason = hostile(tmp_path)[case]
+    _, batches = cifar10_batches(10)
+    members = {name: pickle.dumps(batch, 2) for name, batch in zip(MEMBERS, batches, strict=True)}
+    with pytest.raises(UserError, match=f"data_batch_1: .*({reason})"):
+        prepare_cifar10(tmp_path, members | {"data_batch_1": content})
+    assert not (tmp_path / "harm").exists()
+
+
+def test_missing_member_is_named(tmp_path):
+    with pytest.raises(UserError, match="data_batch_1"):
+        prepare_cifar10(tmp_path, {"data_batch_11": b""})
+
+
+# --- Digits and the prepared file ---
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.prepare("Digits", Path("unused"))
+
+
+def test_digits_lie_in_the_middle_of_a_black_canvas(digits):
+    assert [len(digits[f"{split}_labels"]) for split in data.SPLITS] == [1297, 250, 250]
+    images = np.concatenate([digits[f"{split}_images"] for split in data.SPLITS])
+    centre = images[:, 8:24, 8:24]
+    assert images.sum() == centre.sum()
+    assert (centre.min(), centre.max()) == (0, 255)
+    assert len(np.unique(images.reshape(1797, -1), axis=0)) == 1797
+
+
+def test_digits_file_is_always_the_same(digits, tmp_path):
+    for folder, arrays in (("a", digits), ("b", data.prepare("Digits", Path("unused")))):
+        data.save(arrays, tmp_path / folder / "Digits.npz")
+    first, second = (md5((tmp_path / folder / "Digits.npz").read_bytes()) for folder in "ab")
+    assert first == second
+    assert md5(b"".join(array.tobytes() for array in digits.values())) == "9c520a9b95b2c6d6c757a8849aa16300"
+
+
+def change(arrays: dict[str, np.ndarray], **changes) -> dict[str, np.ndarray]:
+    return {key: array for key, array in (arrays | changes).items() if array is not None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"val_labels": None}, "val_labels"),
+        ({"val_labels": np.full(250, 10)}, "val labels are not all in 0..9"),
+        ({"val_labels": np.full(250, -1)}, "val labels are not all in 0..9"),
+        ({"val_labels": np.zeros(250, np.int32)}, "int32"),
+        ({"val_labels": np.array([None] * 250)}, "cannot be read"),
+        ({"test_images": np.zeros((250, 32, 32, 3), np.uint8)}, "(250, 32, 32, 3)"),
+        ({"test_images": np.zeros((249, 32, 32, 1), np.uint8)}, "(249, 32, 32, 1)"),
+    ],
+)
+def test_load_names_file_fault_and_remedy(digits, tmp_path, changes, reason):
+    file = tmp_path / "Digits.npz"
+    np.savez(file, **change(digits, **changes))
+    with pytest.raises(UserError) as caught:
+        data.load("Digits", tmp_path)
+    assert reason in str(caught.value)
+    assert f"prepare_data.py Digits --out {file}" in str(caught.value)
+
+
+def test_load_of_a_missing_or_truncated_file(digits, tmp_path):
+    file = tmp_path / "Digits.npz"
+    with pytest.raises(UserError, match=f"is missing; .*prepare_data.py Digits --out {file}"):
+        data.load("Digits", tmp_path)
+    data.save(digits, file)
+    content = file.read_bytes()
+    for damaged in (content[:-1000], content[:50_000] + b"\x55" + content[50_001:], b""):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match=f"prepare_data.py Digits --out {file}"):
+            data.load("Digits", tmp_path)
+
+
+def test_failed_save_leaves_the_former_file(digits, tmp_path):
+    file = tmp_path / "Digits.npz"
+    data.save(digits, file)
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match="allow_pickle"):
+        data.save(change(digits, val_labels=np.array([None])), file)
+    assert file.read_bytes() == before
+    assert os.listdir(tmp_path) == ["Digits.npz"]
+    with pytest.raises(UserError, match="cannot write"):
+        data.save(digits, file / "below_a_file.npz")
+
+
+# --- the command ---
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess:
+    script = REPOSITORY / "workflow" / "scripts" / "prepare_data.py"
+    return subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_command_writes_what_load_reads(digits, tmp_path):
+    result = command("Digits", "--out", tmp_path / "Digits.npz")
+    assert (result.returncode, result.stderr) == (0, "")
+    for key, array in data.load("Digits", tmp_path).items():
+        np.testing.assert_array_equal(array, digits[key])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["MNIST", "--mirror", "no/such/folder"], "no/such/folder"),
+        (["MNIST", "--md5", "train.gz=0"], "32 hexadecimal digits"),
+        (["CIFAR10", "--md5", "cifar-10-python.tgz=" + "0" * 32], "did you mean cifar-10-python.tar.gz?"),
+    ],
+)
+def test_command_reports_in_one_line(tmp_path, arguments, reason):
+    result = command(*arguments, "--out", tmp_path / "out.npz")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert reason in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out.npz").exists()

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Download a dataset, check it, and write it as one file of 32x32 images that every run loads."""
+
+import argparse
+import re
+from pathlib import Path
+
+from relative_performer import cli, data
+from relative_performer.names import DATASETS
+
+EPILOG = """\
+examples:
+  prepare_data.py MNIST --out data/MNIST.npz
+  prepare_data.py CIFAR10 --out data/CIFAR10.npz --mirror /mnt/archives
+  prepare_data.py Digits --out data/Digits.npz          (part of scikit-learn: nothing to download)
+
+FILE is an uncompressed npz with, for the splits train, val and test, the arrays
+  SPLIT_images   uint8 (N, 32, 32, C), rows from the top, C = 3 for CIFAR10 and 1 otherwise
+  SPLIT_labels   int64 (N,), 0..9
+and is to be named DATASET.npz. MNIST and FashionMNIST are enlarged from 28x28 (bilinear). Validation is 5,000
+training images drawn with seed 42; Digits are split into 1,297, 250 and 250.
+
+Archives are checked by MD5 and kept, so a second call downloads nothing, and one that was interrupted continues.
+A mirror has them as mnist/train-images-idx3-ubyte.gz, fashion-mnist/..., cifar10/cifar-10-python.tar.gz, or
+directly in its folder."""
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    out = arguments.out
+    folder = arguments.download_dir or out.parent / "archives" / arguments.dataset
+    arrays = data.prepare(arguments.dataset, folder, arguments.mirror, dict(arguments.md5))
+    data.save(arrays, out)
+    counts = ", ".join(f"{len(arrays[f'{split}_labels']):,} {split}" for split in data.SPLITS)
+    print(f"{out}: {counts} images")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = cli.ArgumentParser(description=__doc__, epilog=EPILOG)
+    parser.add_argument("dataset", metavar="DATASET", type=cli.choice("dataset", DATASETS), help=", ".join(DATASETS))
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the file to write: .../DATASET.npz")
+    parser.add_argument("--mirror", metavar="PATH_OR_URL", help="folder or URL to use in place of the official mirrors")
+    parser.add_argument(
+        "--md5",
+        metavar="ARCHIVE=MD5",
+        type=checksum,
+        action="append",
+        default=[],
+        help="expect this checksum of an archive instead of the official one (repeatable)",
+    )
+    parser.add_argument(
+        "--download_dir",
+        metavar="DIR",
+        type=Path,
+        help="where to keep the archives (default: archives/DATASET beside FILE)",
+    )
+    return parser.parse_args()
+
+
+def checksum(text: str) -> tuple[str, str]:
+    """Argparse type: ARCHIVE=MD5."""
+    archive, _, md5 = text.partition("=")
+    if not archive or not re.fullmatch("[0-9a-fA-F]{32}", md5):
+        raise argparse.ArgumentTypeError(f"{text!r} is not ARCHIVE=MD5 with 32 hexadecimal digits")
+    return archive, md5.lower()
+
+
+if __name__ == "__main__":
+    cli.run(main)
