@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from relative_performer import data, download
+from relative_performer import data, download, preparation
 from relative_performer.cli import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -184,7 +184,7 @@ def test_cached_archive_is_checked_again(server, tmp_path):
 @pytest.mark.parametrize("mirror", ["ftp://host/x", "no/such/folder", "http:/typo"])
 def test_impossible_mirror_is_named(tmp_path, mirror):
     with pytest.raises(UserError, match=f"--mirror {mirror}"):
-        data.prepare("MNIST", tmp_path, mirror)
+        preparation.prepare("MNIST", tmp_path, mirror)
 
 
 # --- MNIST and FashionMNIST ---
@@ -215,7 +215,7 @@ def write_mirror(folder: Path, archives: dict[str, bytes]) -> dict[str, str]:
 def test_mnist_is_resized_and_split_as_by_random_split(tmp_path, layout):
     raw = tiny_mnist()
     checksums = write_mirror(tmp_path / layout, {name: idx(array) for name, array in raw.items()})
-    arrays = data.prepare("FashionMNIST", tmp_path / "cache", str(tmp_path), checksums)
+    arrays = preparation.prepare("FashionMNIST", tmp_path / "cache", str(tmp_path), checksums)
     data.save(arrays, tmp_path / "FashionMNIST.npz")
     loaded = data.load("FashionMNIST", tmp_path)
     train, val = torch.utils.data.random_split(range(5_100), [100, 5_000], torch.Generator().manual_seed(42))
@@ -251,7 +251,7 @@ def test_idx_file_that_lies_is_refused(tmp_path, archive, content, reason):
     good = {name: idx(array[:40]) for name, array in tiny_mnist().items()}
     checksums = write_mirror(tmp_path / "mnist", good | ({archive: content} if content else {}))
     with pytest.raises(UserError, match=reason) as caught:
-        data.prepare("MNIST", tmp_path / "cache", str(tmp_path), checksums)
+        preparation.prepare("MNIST", tmp_path / "cache", str(tmp_path), checksums)
     assert str(tmp_path / "cache") in str(caught.value)
 
 
@@ -259,7 +259,7 @@ def test_unpacking_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "MAX_BYTES", 1000)
     checksums = write_mirror(tmp_path, {name: idx(array) for name, array in tiny_mnist().items()})
     with pytest.raises(UserError, match="holds more than 1,000 bytes"):
-        data.prepare("MNIST", tmp_path / "cache", str(tmp_path), checksums)
+        preparation.prepare("MNIST", tmp_path / "cache", str(tmp_path), checksums)
 
 
 @pytest.mark.parametrize(("dataset", "folder"), [("MNIST", "mnist"), ("FashionMNIST", "fashion-mnist")])
@@ -268,7 +268,7 @@ def test_official_archives(tmp_path, dataset, folder):
         pytest.skip(f"the original {dataset} archives are not beside this repository")
     from torchvision.transforms.v2 import functional
 
-    arrays = data.prepare(dataset, tmp_path, str(SHARED))
+    arrays = preparation.prepare(dataset, tmp_path, str(SHARED))
     shapes = [arrays[f"{split}_images"].shape for split in data.SPLITS]
     assert shapes == [(n, 32, 32, 1) for n in (55_000, 5_000, 10_000)]
     labels = np.bincount(arrays["train_labels"]) + np.bincount(arrays["val_labels"])
@@ -312,7 +312,7 @@ def prepare_cifar10(tmp_path: Path, members: dict[str, bytes | tarfile.TarInfo])
             info.size = len(blob)
             archive.addfile(info, io.BytesIO(blob))
     checksums = write_mirror(tmp_path / "cifar10", {"cifar-10-python.tar.gz": stream.getvalue()})
-    return data.prepare("CIFAR10", tmp_path / "cache", str(tmp_path), checksums)
+    return preparation.prepare("CIFAR10", tmp_path / "cache", str(tmp_path), checksums)
 
 
 def test_cifar10_of_python_2_and_3(tmp_path):
@@ -373,7 +373,7 @@ def test_missing_member_is_named(tmp_path):
 
 @pytest.fixture(scope="module")
 def digits():
-    return data.prepare("Digits", Path("unused"))
+    return preparation.prepare("Digits", Path("unused"))
 
 
 def test_digits_lie_in_the_middle_of_a_black_canvas(digits):
@@ -386,7 +386,7 @@ def test_digits_lie_in_the_middle_of_a_black_canvas(digits):
 
 
 def test_digits_file_is_always_the_same(digits, tmp_path):
-    for folder, arrays in (("a", digits), ("b", data.prepare("Digits", Path("unused")))):
+    for folder, arrays in (("a", digits), ("b", preparation.prepare("Digits", Path("unused")))):
         data.save(arrays, tmp_path / folder / "Digits.npz")
     first, second = (md5((tmp_path / folder / "Digits.npz").read_bytes()) for folder in "ab")
     assert first == second

@@ -5,7 +5,7 @@ import argparse
 import re
 from pathlib import Path
 
-from relative_performer import cli, data
+from relative_performer import cli, data, preparation
 from relative_performer.names import DATASETS
 
 EPILOG = """\
@@ -29,7 +29,7 @@ def main() -> None:
     arguments = parse_arguments()
     out = arguments.out
     folder = arguments.download_dir or out.parent / "archives" / arguments.dataset
-    arrays = data.prepare(arguments.dataset, folder, arguments.mirror, dict(arguments.md5))
+    arrays = preparation.prepare(arguments.dataset, folder, arguments.mirror, dict(arguments.md5))
     data.save(arrays, out)
     counts = ", ".join(f"{len(arrays[f'{split}_labels']):,} {split}" for split in data.SPLITS)
     print(f"{out}: {counts} images")

@@ -4,6 +4,7 @@ import argparse
 import difflib
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -19,6 +20,21 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+    def option_names(self) -> list[str]:
+        """The long options that the parser knows."""
+        return [text for text in self._option_string_actions if text.startswith("--")]
+
+
+def test_parser(description: str | None, epilog: str) -> ArgumentParser:
+    """The command line that the commands for testing trained runs share."""
+    parser = ArgumentParser(description=description, epilog=epilog)
+    parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="the file to write")
+    parser.add_argument("--data_path", type=Path, help="folder with DATASET.npz (default: where the run found it)")
+    parser.add_argument("--limit_test", type=positive_int, metavar="N", help="test on the first so many images only")
+    parser.add_argument("--accelerator", choices=("auto", "cpu", "cuda"), default="auto", help="default auto")
+    parser.add_argument("--threads", type=positive_int, metavar="N", help="CPU threads (default: all cores)")
+    return parser
 
 
 def run(main: Callable[[], None]) -> None:
@@ -63,6 +79,14 @@ def positive_int(text: str) -> int:
 def natural(text: str) -> int:
     """Argparse type: an integer of at least 0."""
     return _bounded(int, text, 0, "an integer of at least 0")
+
+
+def class_label(text: str) -> int:
+    """Argparse type: one of the ten classes."""
+    value = natural(text)
+    if value > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a class from 0 to 9")
+    return value
 
 
 def positive_float(text: str) -> float:

@@ -1,5 +1,6 @@
 """The options of models and of training, as data: `train.py`, `build_model` and the pipeline read them from here."""
 
+import argparse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,67 +13,85 @@ FAVOR_MODELS = tuple(model for model in MODELS if model != "ClippedRelativePerfo
 
 @dataclass(frozen=True)
 class Option:
-    """One option. A default of False makes a flag; `models` are those that have it."""
+    """One option. `kind` parses its text, or lists its choices, or (bool) makes a flag; `models` have it."""
 
     name: str
+    kind: Callable[[str], Any] | tuple[str, ...]
     default: Any
-    parse: Callable[[str], Any]
     help: str
     models: tuple[str, ...] = MODELS
 
+    @property
+    def parse(self) -> Callable[[str], Any]:
+        """The function that turns the option's text into its value."""
+        return choice(self.name, self.kind) if isinstance(self.kind, tuple) else self.kind
+
 
 MODEL_OPTIONS = (
-    Option("embedding_type", "linear", choice("embedding", EMBEDDINGS), "how a pixel becomes a token"),
-    Option("dim", 128, positive_int, "width of a token"),
-    Option("depth", 4, positive_int, "number of blocks"),
-    Option("heads", 4, positive_int, "attention heads per block"),
-    Option("attn_dropout", 0.1, probability, "dropout after attention (ClippedRelativePerformer has no dropout)"),
-    Option("ff_dropout", 0.1, probability, "dropout in the feed-forward (ClippedRelativePerformer has no dropout)"),
+    Option("embedding_type", EMBEDDINGS, "linear", "how a pixel becomes a token"),
+    Option("dim", positive_int, 128, "width of a token"),
+    Option("depth", positive_int, 4, "number of blocks"),
+    Option("heads", positive_int, 4, "attention heads per block"),
+    Option("attn_dropout", probability, 0.1, "dropout after attention; ClippedRelativePerformer has none"),
+    Option("ff_dropout", probability, 0.1, "dropout in the feed-forward; ClippedRelativePerformer has none"),
     Option(
         "key_stabilizer",
+        ("batch", "head"),
         "batch",
-        choice("key stabilizer", ("batch", "head")),
-        "subtract from keys' features the maximum over the batch (as published) or per image and head",
+        "maximum subtracted from keys' features: over the batch (as published), or per image and head",
     ),
     Option(
         "feature_redraw_interval",
-        1000,
         positive_int,
-        "redraw random features after this many training steps (the next one redraws)",
+        1000,
+        "training steps without redrawing the random features; the next one redraws",
         FAVOR_MODELS,
     ),
-    Option("no_projection", False, bool, "exact softmax attention instead of random features", FAVOR_MODELS),
-    Option("pos_scales", 4, positive_int, "frequencies per axis of the relative positions", ("RelativePerformer",)),
+    Option("no_projection", bool, False, "exact softmax attention instead of random features", FAVOR_MODELS),
+    Option("pos_scales", positive_int, 4, "frequencies of the relative positions", ("RelativePerformer",)),
     Option(
         "content_rel_attn",
-        False,
         bool,
-        "second positional part, rotated by the query's content",
+        False,
+        "a second positional part of queries and keys, rotated by the query's content",
         ("RelativePerformer",),
     ),
-    Option(
-        "clipping_dist", 8, positive_int, "distance from which on all pixels count as far", ("ClippedRelativePerformer",)
-    ),
+    Option("clipping_dist", positive_int, 8, "distance from which pixels are far", ("ClippedRelativePerformer",)),
     Option(
         "class_position",
+        ("corner", "none"),
         "corner",
-        choice("class position", ("corner", "none")),
-        "where the class token asks from: below the bottom-left pixel (as published) or nowhere",
+        "where the class token asks from: below the bottom-left pixel (as published), or nowhere",
         ("ClippedRelativePerformer",),
     ),
 )
 
 TRAINING_OPTIONS = (
-    Option("learning_rate", 1e-3, positive_float, "peak learning rate of Adam"),
-    Option("schedule", "constant", choice("schedule", ("constant", "noam")), "learning rate after the warmup"),
-    Option("warmup", 0, natural, "steps of linear warmup; 0: none, and a constant learning rate"),
-    Option("batch_size", 16, positive_int, "images per step, over all devices"),
-    Option("seed", 0, natural, "seed of weights, random features, data order and dropout"),
-    Option("max_epochs", 1000, positive_int, "epochs at most; early stopping usually ends a run before"),
-    Option("max_steps", None, positive_int, "steps at most"),
-    Option("limit_train", None, positive_int, "train on the first so many images"),
-    Option("limit_val", None, positive_int, "validate on the first so many images"),
+    Option("learning_rate", positive_float, 1e-3, "peak learning rate of Adam"),
+    Option("schedule", ("constant", "noam"), "constant", "learning rate after the warmup"),
+    Option("warmup", natural, 0, "steps of linear warmup; 0: a constant learning rate"),
+    Option("batch_size", positive_int, 16, "images per step, over all devices"),
+    Option("seed", natural, 0, "seed of weights, random features, order of images and dropout"),
+    Option("max_epochs", positive_int, 1000, "most epochs; early stopping usually ends a run before"),
+    Option("max_steps", positive_int, None, "most steps"),
+    Option("limit_train", positive_int, None, "train on the first so many images only"),
+    Option("limit_val", positive_int, None, "validate on the first so many images only"),
 )
+
+
+def add_options(parser: argparse._ActionsContainer, options: Iterable[Option]) -> None:
+    """Add `options` to a command line; the help shows defaults, and the models where not all have an option."""
+    for option in options:
+        default = "" if option.default in (None, False) else f" (default {option.default})"
+        models = "" if option.models == MODELS else f" [{', '.join(option.models)}]"
+        text = option.help + default + models
+        if option.kind is bool:
+            parser.add_argument(f"--{option.name}", action="store_true", help=text)
+        else:
+            choices = "{" + ",".join(option.kind) + "}" if isinstance(option.kind, tuple) else "N"
+            parser.add_argument(
+                f"--{option.name}", type=option.parse, default=option.default, metavar=choices, help=text
+            )
 
 
 def check_model(name: str) -> str:
@@ -88,36 +107,43 @@ def options_of(model: str) -> list[Option]:
 
 
 def model_options(model: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete `chosen` by the defaults of the options that `model` has, and check the values.
+    """Complete `chosen` by the defaults of the model options that `model` has, and check the values.
 
     Raises TypeError for an option that `model` does not have, ValueError for a value that it cannot have.
     """
-    own = [option for option in MODEL_OPTIONS if model in option.models]
-    complete = fill_defaults(model, own, chosen)
-    check_sizes(model, complete)
-    return complete
+    return _complete(model, [option for option in MODEL_OPTIONS if model in option.models], chosen)
 
 
-def fill_defaults(model: str, own: Iterable[Option], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return name: value for the options `own`, `chosen` or default; raises as `model_options` does."""
+def run_options(model: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for all options of training `model`."""
+    return _complete(model, options_of(model), chosen)
+
+
+def _complete(model: str, own: Iterable[Option], chosen: Mapping[str, Any]) -> dict[str, Any]:
     known = {option.name: option for option in own}
     for name, value in chosen.items():
         if name not in known:
             raise TypeError(f"{model} has no option {name!r}: {nearest(name, known)}")
         check_value(known[name], value)
-    return {name: chosen.get(name, option.default) for name, option in known.items()}
+    complete = {name: chosen.get(name, option.default) for name, option in known.items()}
+    check_sizes(model, complete)
+    return complete
 
 
 def check_value(option: Option, value: Any) -> None:
     """Raise ValueError unless `value` is one that the command line could have given for `option`."""
-    if value == option.default and type(value) is type(option.default):
+    if value is None and option.default is None:
+        return
+    if option.kind is bool:
+        if type(value) is not bool:
+            raise ValueError(f"{option.name}: {value!r} is not true or false")
         return
     try:
-        valid = type(value) is bool if option.parse is bool else option.parse(str(value)) == value
-    except Exception as error:
+        parsed = option.parse(str(value))
+    except argparse.ArgumentTypeError as error:
         raise ValueError(f"{option.name}: {error}") from None
-    if not valid:
-        raise ValueError(f"{option.name}: {value!r} is not allowed ({option.help})")
+    if parsed != value:
+        raise ValueError(f"{option.name}: {value!r} is a {type(value).__name__}, not a {type(parsed).__name__}")
 
 
 def check_sizes(model: str, options: Mapping[str, Any]) -> None:
@@ -125,7 +151,7 @@ def check_sizes(model: str, options: Mapping[str, Any]) -> None:
     dim, heads = options["dim"], options["heads"]
     if dim % heads:
         raise ValueError(f"dim {dim} is not divisible by heads {heads}")
-    if dim // heads < 2:
-        raise ValueError(f"dim {dim} over heads {heads} leaves a width of 1 per head, which has no random features")
+    if dim < 2 * heads:
+        raise ValueError(f"dim {dim} over {heads} heads leaves a width of 1, which has no random features")
     if model == "Performer" and dim % 4:
         raise ValueError(f"dim {dim} is not divisible by 4, as Performer's absolute positions need")

@@ -1,0 +1,61 @@
+import os
+import sys
+from pathlib import Path
+
+# jobs run this interpreter; a conda environment comes before it on the path when it is activated
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
+
+from snakemake.utils import min_version, validate
+
+from relative_performer import grid, names
+from relative_performer.cli import UserError
+
+min_version("9.0")
+
+# a file given by --configfile that has experiments stands alone
+if "experiments" not in config:
+
+    configfile: "config.yaml"
+
+
+SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
+try:
+    grid.check_config(config, SCHEMA)
+    validate(config, SCHEMA)
+    RUNS = grid.expand(config)
+except UserError as error:
+    sys.exit(f"error in the configuration: {error}")
+
+NAME = config["name"]
+DATA = config["data"]["path"]
+RESULTS = f"results/{NAME}"
+FIGURES = f"figures/{NAME}"
+DATASETS = [name for name in names.DATASETS if any(run["dataset"] == name for run in RUNS.values())]
+# CIFAR10 has no black border to shift into
+SHIFTED = [name for name in DATASETS if name != "CIFAR10"]
+
+
+wildcard_constraints:
+    dataset="|".join(names.DATASETS),
+    experiment=r"[^/]+",
+    run=r"[^/]+",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/test.smk"
+include: "workflow/rules/results.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.input,
+        rules.figures.input,
+
+
+onsuccess:
+    made = [path for path in [*rules.figures.input, *rules.tables.input] if Path(path).exists()]
+    print("Open these:", *(path for path in made if path.endswith((".png", ".md"))), sep="\n  ")

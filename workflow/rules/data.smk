@@ -1,0 +1,26 @@
+rule prepare_data:
+    input:
+        code=grid.sources("prepare_data.py"),
+    output:
+        f"{DATA}/{{dataset}}.npz",
+    log:
+        f"{DATA}/logs/{{dataset}}.log",
+    benchmark:
+        f"{DATA}/benchmarks/{{dataset}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+        # a resource and not a parameter: another mirror gives the same data, and must not make runs stale
+        mirror=f"--mirror {config['data']['mirror']}" if config["data"]["mirror"] else "",
+    params:
+        md5=lambda wildcards: " ".join(
+            f"--md5 {archive}={md5}" for archive, md5 in config["data"]["md5"].get(wildcards.dataset, {}).items()
+        ),
+    message:
+        "prepare {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/prepare_data.py {wildcards.dataset} --out {output} {resources.mirror} {params.md5}"
+        " > {log} 2>&1"

@@ -1,0 +1,127 @@
+def run_files(kind, dataset=None):
+    return [
+        f"{RESULTS}/{kind}/{experiment}/{run}.csv"
+        for (experiment, run), options in RUNS.items()
+        if dataset in (None, options["dataset"])
+    ]
+
+
+rule collect_evaluations:
+    input:
+        code=grid.sources("collect_csv.py"),
+        csv=run_files("evaluations"),
+    output:
+        f"{RESULTS}/model_evaluations.csv",
+    log:
+        f"{RESULTS}/logs/collect_evaluations.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_evaluations.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    message:
+        "collect the evaluations of {RESULTS}"
+    shell:
+        "python workflow/scripts/collect_csv.py --out {output} {input.csv} > {log} 2>&1"
+
+
+rule collect_shifts:
+    input:
+        code=grid.sources("collect_csv.py"),
+        csv=lambda wildcards: run_files("shifts", wildcards.dataset),
+    output:
+        f"{RESULTS}/{{dataset}}_shift.csv",
+    log:
+        f"{RESULTS}/logs/collect_shifts/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_shifts/{{dataset}}.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    message:
+        "collect the shift tests of {RESULTS} on {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/collect_csv.py --out {output} {input.csv} > {log} 2>&1"
+
+
+rule collect_curves:
+    input:
+        code=grid.sources("collect_curves.py"),
+        runs=[f"{RESULTS}/runs/{experiment}/{run}/summary.json" for experiment, run in RUNS],
+    output:
+        f"{RESULTS}/learning_curves.csv",
+    log:
+        f"{RESULTS}/logs/collect_curves.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_curves.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        run_dirs=[f"{RESULTS}/runs/{experiment}/{run}" for experiment, run in RUNS],
+    message:
+        "collect the learning curves of {RESULTS}"
+    shell:
+        "python workflow/scripts/collect_curves.py --out {output} {params.run_dirs} > {log} 2>&1"
+
+
+rule shift_examples:
+    input:
+        code=grid.sources("shift_examples.py"),
+        data=f"{DATA}/{{dataset}}.npz",
+    output:
+        f"{RESULTS}/{{dataset}}_examples.csv",
+    log:
+        f"{RESULTS}/logs/shift_examples/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/shift_examples/{{dataset}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        label=config["shift"]["labels"][0],
+        min_shift=config["shift"]["min_shift"],
+    message:
+        "pick the example images of {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/shift_examples.py {wildcards.dataset} --data_path {DATA} --label {params.label}"
+        " --min_shift {params.min_shift} --output {output} > {log} 2>&1"
+
+
+rule make_tables:
+    input:
+        code=grid.sources("make_tables.py"),
+        evaluations=rules.collect_evaluations.output,
+    output:
+        multiext(f"{RESULTS}/tables/accuracy", ".csv", ".md", ".tex"),
+    log:
+        f"{RESULTS}/logs/make_tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_tables.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    message:
+        "write the tables of {RESULTS}"
+    shell:
+        "python workflow/scripts/make_tables.py {input.evaluations} --out {RESULTS}/tables > {log} 2>&1"
+
+
+rule tables:
+    input:
+        rules.make_tables.output,

@@ -1,0 +1,59 @@
+LIMIT_TEST = f"--limit_test {config['limit_test']}" if config["limit_test"] else ""
+
+
+rule test:
+    input:
+        code=grid.sources("test.py"),
+        data=run_data,
+        run=rules.train.output,
+    output:
+        f"{RESULTS}/evaluations/{{experiment}}/{{run}}.csv",
+    log:
+        f"{RESULTS}/logs/test/{{experiment}}/{{run}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/test/{{experiment}}/{{run}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=config["gpus"],
+    params:
+        limit=LIMIT_TEST,
+        run_dir=f"{RESULTS}/runs/{{experiment}}/{{run}}",
+    message:
+        "test {wildcards.experiment}/{wildcards.run}"
+    shell:
+        "python workflow/scripts/test.py {params.limit} --threads {threads} --data_path {DATA} --output {output}"
+        " {params.run_dir} > {log} 2>&1"
+
+
+rule test_shifted:
+    input:
+        code=grid.sources("test_shifted.py"),
+        data=run_data,
+        run=rules.train.output,
+    output:
+        f"{RESULTS}/shifts/{{experiment}}/{{run}}.csv",
+    log:
+        f"{RESULTS}/logs/test_shifted/{{experiment}}/{{run}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/test_shifted/{{experiment}}/{{run}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=config["gpus"],
+    params:
+        limit=LIMIT_TEST,
+        labels=config["shift"]["labels"],
+        min_shift=config["shift"]["min_shift"],
+        run_dir=f"{RESULTS}/runs/{{experiment}}/{{run}}",
+    message:
+        "test {wildcards.experiment}/{wildcards.run} on shifted images"
+    shell:
+        "python workflow/scripts/test_shifted.py --labels {params.labels} --min_shift {params.min_shift} {params.limit}"
+        " --threads {threads} --data_path {DATA} --output {output} {params.run_dir} > {log} 2>&1"

@@ -1,0 +1,62 @@
+"""A prepared dataset on the device, and its batches by index. B: images, n: side, c: channels."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relative_performer.data import NORMALISATION
+
+
+def model_input(images: Tensor, dataset: str, embedding_type: str) -> Tensor:
+    """Turn uint8 images (B, n, n, c) into what the model reads.
+
+    The lookup embedding reads them as they are, the others scaled to 0..1 and, for some datasets, standardised.
+    """
+    if embedding_type == "lookup":
+        return images
+    scaled = images / 255
+    if dataset in NORMALISATION:
+        mean, std = (torch.tensor(x, device=images.device) for x in NORMALISATION[dataset])
+        scaled = (scaled - mean) / std
+    return scaled
+
+
+def subset(
+    arrays: Mapping[str, np.ndarray], split: str, limit: int | None, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the images (uint8) and labels of `split` (train, val or test), the first `limit` of them, on `device`."""
+    images, labels = arrays[f"{split}_images"][:limit], arrays[f"{split}_labels"][:limit]
+    return torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
+
+
+class Batches:
+    """The images and labels of one epoch, in batches; shuffled if there is a seed.
+
+    With several processes each takes every `processes`-th image of every batch, so that `batch_size` counts the
+    images of all. A last batch with fewer images than processes is left out.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        batch_size: int,
+        seed: int | None = None,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.images, self.labels = images, labels
+        order = torch.arange(len(images))
+        if seed is not None:
+            order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+        batches = order.to(images.device).split(batch_size)
+        self.indices = [batch[process::processes] for batch in batches if len(batch) >= processes]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for index in self.indices:
+            yield self.images[index], self.labels[index]

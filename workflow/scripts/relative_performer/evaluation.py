@@ -1,0 +1,123 @@
+"""Testing a trained run: loss and accuracy of every image, and the shift test. B: images, n: side, c: channels."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+
+from relative_performer import runs
+from relative_performer.batches import Batches, model_input, subset
+from relative_performer.checkpoints import read_checkpoint
+from relative_performer.cli import UserError
+from relative_performer.data import CHANNELS, load
+from relative_performer.models import build_model
+from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS
+from relative_performer.shifts import shift_columns, shiftable
+
+PUBLISHED_COLUMNS = [
+    *("experiment", "model", "dataset", "embedding_type", "dim", "depth", "heads", "pos_scales", "clipping_dist"),
+    *("content_rel_attn", "feature_redraw_interval", "learning_rate", "schedule", "warmup", "batch_size"),
+    *("val/loss", "val/acc", "test/loss", "test/acc", "n_parameters"),
+]
+
+
+class TrainedRun:
+    """A run folder's model with its best weights, ready to test, and its dataset."""
+
+    def __init__(self, run_dir: Path, data_path: Path | None = None, accelerator: str = "auto") -> None:
+        self.run_dir = run_dir
+        self.hparams = runs.read_hparams(run_dir)
+        self.device = pick_device(accelerator)
+        self.model = load_model(run_dir, self.hparams).to(self.device).eval()
+        self.arrays = load(self.hparams["dataset"], data_path or Path(self.hparams["data_path"]))
+
+    def losses(self, images: Tensor, labels: Tensor, what: str) -> tuple[Tensor, Tensor]:
+        """Return each image's loss and whether its class was right, both (B,), in the run's own batch size.
+
+        images: uint8 (B, n, n, c). With the published key stabiliser the batch matters; the last may be smaller.
+        """
+        batches = Batches(images, labels, self.hparams["batch_size"])
+        losses, right = [], []
+        with torch.inference_mode():
+            for x, y in tqdm(batches, desc=f"{self.run_dir.name} {what}", unit="batch", leave=False, disable=None):
+                logits = self.model(model_input(x, self.hparams["dataset"], self.hparams["embedding_type"]))
+                losses.append(cross_entropy(logits, y, reduction="none"))
+                right.append((logits.argmax(-1) == y).float())
+        return torch.cat(losses).cpu(), torch.cat(right).cpu()
+
+
+def load_model(run_dir: Path, hparams: Mapping[str, Any]) -> nn.Module:
+    """Build the model of a run and load its best weights; raises UserError if the two do not fit."""
+    own = {option.name: hparams[option.name] for option in MODEL_OPTIONS if option.name in hparams}
+    try:
+        model = build_model(hparams["model"], in_features=CHANNELS[hparams["dataset"]], **own)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{run_dir / runs.HPARAMS}: no run of this project ({error})") from None
+    state = read_checkpoint(run_dir / runs.BEST).get("state_dict", {})
+    try:
+        model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise UserError(f"{run_dir / runs.BEST}: does not fit {runs.HPARAMS} ({reason})") from None
+    return model
+
+
+def set_threads(threads: int | None) -> None:
+    """Use so many CPU threads; None leaves torch's choice."""
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def pick_device(accelerator: str) -> torch.device:
+    """Return the device for `accelerator` (auto, cpu or cuda); raises UserError if it is not there."""
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise UserError("accelerator cuda: torch finds no CUDA device here; use --accelerator cpu")
+    return torch.device(accelerator)
+
+
+def evaluate(run: TrainedRun, limit: int | None = None) -> dict[str, Any]:
+    """Return a run's row of the evaluations: its options, loss and accuracy over all (or `limit`) images of a split."""
+    row: dict[str, Any] = {"experiment": run.run_dir.resolve().parent.name} | run.hparams
+    for split in ("val", "test"):
+        images, labels = subset(run.arrays, split, limit, run.device)
+        loss, right = run.losses(images, labels, split)
+        row |= {
+            f"{split}/loss": loss.mean().item(),
+            f"{split}/acc": right.mean().item(),
+            f"{split}_images": len(labels),
+        }
+    row |= runs.read_summary(run.run_dir)
+    row |= {"n_parameters": sum(p.numel() for p in run.model.parameters()), "run_dir": str(run.run_dir)}
+    own = [option.name for option in MODEL_OPTIONS + TRAINING_OPTIONS if option.name not in PUBLISHED_COLUMNS]
+    counts = ["train_images", "val_images", "test_images", "epochs", "images_seen", "seconds"]
+    return {name: row.get(name) for name in [*PUBLISHED_COLUMNS, *own, *counts, "run_dir"]}
+
+
+def shift_test(run: TrainedRun, labels: list[int], min_shift: int, limit: int | None = None) -> pd.DataFrame:
+    """Return accuracy and loss for every shift from −min_shift to min_shift columns, one row each.
+
+    Mean and sample standard deviation are over the test images of the given classes with room to move that far.
+    Raises UserError if there are none.
+    """
+    images, targets = subset(run.arrays, "test", None, run.device)
+    kept = shiftable(images, targets, labels, min_shift)
+    images, targets = images[kept][:limit], targets[kept][:limit]
+    if not len(images):
+        classes = ", ".join(map(str, labels))
+        raise UserError(
+            f"{run.run_dir}: no {run.hparams['dataset']} test image of class {classes} has {min_shift} free columns on "
+            "both sides; choose a smaller --min_shift or other --labels"
+        )
+    rows = []
+    for shift in tqdm(range(-min_shift, min_shift + 1), desc=run.run_dir.name, unit="shift", disable=None):
+        loss, right = run.losses(shift_columns(images, shift), targets, f"shift {shift}")
+        moments = [f(x).item() for x in (right, loss) for f in (torch.mean, torch.std)]
+        rows.append([str(run.run_dir), shift, *moments])
+    return pd.DataFrame(rows, columns=["run_dir", "shift", "accuracy_mean", "accuracy_std", "loss_mean", "loss_std"])

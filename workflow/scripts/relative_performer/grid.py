@@ -1,0 +1,74 @@
+"""The pipeline's configuration: checked in one line, and expanded from experiments to runs."""
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from modulefinder import ModuleFinder
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from relative_performer.cli import UserError, nearest
+from relative_performer.options import run_options
+
+SCRIPTS = Path("workflow/scripts")
+
+
+def check_config(config: Mapping[str, Any], schema: Path) -> None:
+    """Raise UserError, in one line that names key and value, unless `config` satisfies the JSON schema."""
+    validator = jsonschema.Draft202012Validator(yaml.safe_load(schema.read_text()))
+    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
+    if error is None:
+        return
+    place = ".".join(map(str, error.absolute_path)) or "top level"
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        unknown = next(key for key in error.instance if key not in known)
+        raise UserError(f"{place}: unknown key {unknown!r}: {nearest(str(unknown), known)}")
+    raise UserError(f"{place}: {error.message}")
+
+
+def expand(config: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return (experiment, run): options for every run of the configuration.
+
+    A run is named by its model, dataset, embedding, every other option that its experiment gives as a list, and seed.
+    Raises UserError for an option that a model does not have or a value that it cannot have.
+    """
+    runs: dict[tuple[str, str], dict[str, Any]] = {}
+    for experiment, grid in config["experiments"].items():
+        for model, own in grid["models"].items():
+            shared = {key: value for key, value in grid.items() if key != "models"}
+            for chosen, varied in _combinations({**config["options"], **shared, **(own or {})}):
+                dataset = chosen.pop("dataset")
+                try:
+                    options = run_options(model, chosen)
+                except (TypeError, ValueError) as error:
+                    raise UserError(f"experiments.{experiment}: {error}") from None
+                others = [f"{key}{chosen[key]}" for key in varied if key not in ("dataset", "embedding_type", "seed")]
+                run = "_".join([model, dataset, options["embedding_type"], *others, f"seed{options['seed']}"])
+                runs[experiment, run] = {"model": model, "dataset": dataset, **options}
+    return runs
+
+
+def _combinations(grid: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Yield every choice of one value from each list, and the keys that have lists."""
+    varied = [key for key, value in grid.items() if isinstance(value, list)]
+    for values in itertools.product(*(grid[key] for key in varied)):
+        yield {**grid, **dict(zip(varied, values, strict=True))}, varied
+
+
+def arguments(options: Mapping[str, Any]) -> str:
+    """Return the command-line arguments of train.py for a run's options."""
+    given = {key: value for key, value in options.items() if value not in (None, False)}
+    model, dataset = given.pop("model"), given.pop("dataset")
+    flags = [f"--{key}" if value is True else f"--{key} {value}" for key, value in given.items()]
+    return " ".join([*flags, model, dataset])
+
+
+def sources(script: str) -> list[str]:
+    """Return the paths of a script of the pipeline and of the library modules that it imports, at any depth."""
+    finder = ModuleFinder(path=[str(SCRIPTS)])
+    finder.run_script(str(SCRIPTS / script))
+    return sorted({os.path.relpath(module.__file__) for module in finder.modules.values() if module.__file__})

@@ -1,0 +1,117 @@
+"""Run folders: <log_path>/<exp_name>/<version> with hparams.yaml, checkpoints/, metrics.csv and TensorBoard events.
+
+While a run trains, `checkpoints/resume.ckpt` holds its state after the last whole epoch; when it has finished, that
+file is `checkpoints/last.ckpt` and `summary.json` says how it ended. So a folder with resume.ckpt was interrupted.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from relative_performer.cli import UserError
+from relative_performer.files import write_atomically
+
+HPARAMS = "hparams.yaml"
+METRICS = "metrics.csv"
+SUMMARY = "summary.json"
+MACHINE = ("data_path", "accelerator", "devices", "threads")  # hparams that may differ when a run is resumed
+BEST, LAST, RESUME = (f"checkpoints/{name}.ckpt" for name in ("best", "last", "resume"))
+
+
+@contextmanager
+def open_run(folder: Path, version: str | None, hparams: Mapping[str, Any]) -> Iterator[tuple[Path, bool]]:
+    """Hold the folder of the run `version` below `folder`, with hparams.yaml in it; say whether it can be resumed.
+
+    Without a version a new folder version_X is made, X counting up; two processes never get the same one. A folder
+    that was interrupted is resumed if its hparams are the same (but for MACHINE), and emptied otherwise.
+
+    Raises UserError for a finished run, one that another process trains, or a folder that cannot be written.
+    """
+    try:
+        run_dir = next_version(folder) if version is None else folder / version
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run_dir / ".lock", timeout=0)
+        lock.acquire()
+    except OSError as error:
+        raise UserError(f"cannot write the run folder: {error}") from None
+    except Timeout:
+        raise UserError(f"{run_dir}: another process is training this run") from None
+    with lock:
+        if (run_dir / SUMMARY).exists():
+            raise UserError(f"{run_dir}: this run is finished; choose another --version, or delete the folder")
+        resumable = (run_dir / RESUME).exists() and _options(read_hparams(run_dir)) == _options(hparams)
+        if not resumable:
+            empty(run_dir)
+        write_atomically(run_dir / HPARAMS, yaml.safe_dump(dict(hparams), sort_keys=False).encode())
+        yield run_dir, resumable
+
+
+def _options(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in hparams.items() if name not in MACHINE}
+
+
+def next_version(folder: Path) -> Path:
+    """Make and return the folder version_X with the lowest X above all that there are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = [int(path.name[8:]) for path in folder.glob("version_*") if path.name[8:].isdecimal()]
+    number = max(taken, default=-1) + 1
+    while True:
+        run_dir = folder / f"version_{number}"
+        try:
+            run_dir.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return run_dir
+
+
+def empty(run_dir: Path) -> None:
+    """Delete what an earlier training left in the folder."""
+    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+    for path in [run_dir / HPARAMS, run_dir / METRICS, *run_dir.glob("events.out.tfevents.*")]:
+        path.unlink(missing_ok=True)
+
+
+def finish_run(run_dir: Path, summary: Mapping[str, Any]) -> None:
+    """Mark the run as finished; `summary` says how it ended."""
+    os.replace(run_dir / RESUME, run_dir / LAST)
+    write_atomically(run_dir / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
+
+
+def read_hparams(run_dir: Path) -> dict[str, Any]:
+    """Read a run's options; raises UserError if they are missing or no mapping."""
+    path = run_dir / HPARAMS
+    try:
+        hparams = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{run_dir}: not a run folder, it has no {HPARAMS}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    if not isinstance(hparams, dict):
+        raise UserError(f"{path}: not a mapping of options to values")
+    return hparams
+
+
+def read_summary(run_dir: Path) -> dict[str, Any]:
+    """How a run ended; nothing for one that has not finished (or was imported)."""
+    path = run_dir / SUMMARY
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Return every run folder at or below `folder`, in the order of their paths."""
+    return sorted(path.parent for path in folder.rglob(HPARAMS))
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

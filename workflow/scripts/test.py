@@ -1,0 +1,32 @@
+"""Test one trained run: loss and accuracy on the validation and the test split."""
+
+from pathlib import Path
+
+from relative_performer.cli import run, test_parser
+
+EPILOG = """\
+example:
+  test.py --output results.csv lightning_logs/default/version_0
+
+The CSV has one row: the run's options, val/loss, val/acc, test/loss and test/acc over every image, n_parameters and
+run_dir. The weights are those of the epoch with the highest val/acc.
+"""
+
+
+def main() -> None:
+    parser = test_parser(__doc__, EPILOG)
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run that train.py made")
+    arguments = parser.parse_args()
+
+    import pandas as pd
+
+    from relative_performer.evaluation import TrainedRun, evaluate, set_threads
+    from relative_performer.files import write_csv
+
+    set_threads(arguments.threads)
+    trained = TrainedRun(arguments.run_dir, arguments.data_path, arguments.accelerator)
+    write_csv(arguments.output, pd.DataFrame([evaluate(trained, arguments.limit_test)]))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,47 @@
+"""Test every run found at or below some folders, as test.py does for one."""
+
+import sys
+from pathlib import Path
+
+from relative_performer.cli import UserError, run, test_parser
+
+EPILOG = """\
+example:
+  test_recursive.py --output results.csv lightning_logs
+
+The CSV has a row for each run. A run that cannot be tested (one that is still training its first epoch, say) is named
+with the reason on stderr, and the exit code is then 2; the others are tested all the same.
+"""
+
+
+def main() -> None:
+    parser = test_parser(__doc__, EPILOG)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="RUN_DIRS", help="folders to search for runs")
+    arguments = parser.parse_args()
+
+    import pandas as pd
+
+    from relative_performer.evaluation import TrainedRun, evaluate, set_threads
+    from relative_performer.files import write_csv
+    from relative_performer.runs import find_runs
+
+    set_threads(arguments.threads)
+    found = [run_dir for folder in arguments.folders for run_dir in find_runs(folder)]
+    if not found:
+        raise UserError(f"no run at or below {', '.join(map(str, arguments.folders))}")
+    rows = []
+    for number, run_dir in enumerate(found, 1):
+        print(f"{number} of {len(found)}: {run_dir}", file=sys.stderr)
+        try:
+            trained = TrainedRun(run_dir, arguments.data_path, arguments.accelerator)
+            rows.append(evaluate(trained, arguments.limit_test))
+        except UserError as error:
+            print(f"test_recursive.py: left out: {error}", file=sys.stderr)
+    if rows:
+        write_csv(arguments.output, pd.DataFrame(rows))
+    if len(rows) < len(found):
+        raise UserError(f"{len(found) - len(rows)} of {len(found)} runs were left out, see above")
+
+
+if __name__ == "__main__":
+    run(main)

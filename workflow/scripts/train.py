@@ -1,0 +1,100 @@
+"""Train one model on one dataset."""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from relative_performer.cli import ArgumentParser, UserError, choice, nearest, positive_int, run
+from relative_performer.names import DATASETS, MODELS
+from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS, Option, add_options, check_sizes, options_of
+
+EPILOG = """\
+examples:
+  train.py Performer MNIST --help                      the options of this model alone
+  train.py RelativePerformer Digits --dim 32 --depth 2 --max_epochs 10
+  train.py --exp_name mine --version first ClippedRelativePerformer FashionMNIST --clipping_dist 4
+
+A run lands in LOG_PATH/EXP_NAME/VERSION: hparams.yaml with every option, checkpoints/best.ckpt (highest val/acc) and
+last.ckpt, metrics.csv with a row per epoch, TensorBoard events, and at the end summary.json. Training stops when
+val/acc has not risen for 20 epochs. The same command with the same --version resumes an interrupted run.
+"""
+PLACE = ("log_path", "exp_name", "version")
+ACCELERATORS = ("auto", "cpu", "cuda")
+PRECISIONS = ("32-true", "bf16-mixed")
+
+
+def main() -> None:
+    arguments = vars(parse(sys.argv[1:]))
+    log_path, exp_name, version = (arguments.pop(name) for name in PLACE)
+    hparams = {name: arguments[name] for name in ("model", "dataset")} | arguments
+    data_path = hparams["data_path"]
+    hparams["data_path"] = str(data_path)
+    try:
+        check_sizes(hparams["model"], hparams)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+    # only now: torch takes seconds to import, which help and errors need not wait for
+    import torch
+
+    from relative_performer.data import load
+    from relative_performer.runs import checksum, open_run
+    from relative_performer.training import train
+
+    if hparams["threads"]:
+        torch.set_num_threads(hparams["threads"])
+    arrays = load(hparams["dataset"], data_path)
+    hparams["data_sha256"] = checksum(data_path / f"{hparams['dataset']}.npz")
+    hparams["threads"] = torch.get_num_threads()
+    with open_run(log_path / exp_name, version, hparams) as (run_dir, resume):
+        print(f"{'resuming' if resume else 'training'} {run_dir}", flush=True)
+        summary = train(run_dir, resume, hparams, arrays)
+    print(f"{run_dir}: best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parse the command line with the options of the model that it names."""
+    finder = build_parser(MODEL_OPTIONS + TRAINING_OPTIONS)
+    finder.add_argument("words", nargs="*")
+    words = finder.parse_known_intermixed_args([word for word in argv if word not in ("-h", "--help")])[0].words
+    model = next((word for word in words if word in MODELS), None)
+    parser = build_parser(options_of(model) if model else MODEL_OPTIONS + TRAINING_OPTIONS)
+    parser.add_argument("model", type=choice("model", MODELS), metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument("dataset", type=choice("dataset", DATASETS), metavar="DATASET", help=", ".join(DATASETS))
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(f"{model} has no option {unknown[0]}: {nearest(unknown[0], parser.option_names())}")
+    return arguments
+
+
+def build_parser(options: Iterable[Option]) -> ArgumentParser:
+    """The command line with the given options of model and training, without MODEL and DATASET."""
+    parser = ArgumentParser(usage="%(prog)s [options] MODEL DATASET", description=__doc__, epilog=EPILOG)
+    place = parser.add_argument_group("where the run lands and where the data are")
+    place.add_argument("--log_path", type=Path, default=Path("lightning_logs"), help="default lightning_logs")
+    place.add_argument("--exp_name", type=folder_name, default="default", help="default default")
+    place.add_argument("--version", type=folder_name, help="default version_X, X counting up")
+    data_help = "folder with DATASET.npz from prepare_data.py (default data)"
+    place.add_argument("--data_path", type=Path, default=Path("data"), help=data_help)
+    machine = parser.add_argument_group("machine")
+    accelerator = choice("accelerator", ACCELERATORS)
+    machine.add_argument("--accelerator", type=accelerator, default="auto", metavar="{" + ",".join(ACCELERATORS) + "}")
+    devices_help = "GPUs, or processes on the CPU (default 1)"
+    machine.add_argument("--devices", type=positive_int, default=1, metavar="N", help=devices_help)
+    precision = choice("precision", PRECISIONS)
+    machine.add_argument("--precision", type=precision, default="32-true", metavar="{" + ",".join(PRECISIONS) + "}")
+    machine.add_argument("--threads", type=positive_int, metavar="N", help="CPU threads (default: all cores)")
+    add_options(parser.add_argument_group("model and training"), options)
+    return parser
+
+
+def folder_name(text: str) -> str:
+    """Argparse type: the name of one folder."""
+    if text in ("", ".", "..") or "/" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a folder")
+    return text
+
+
+if __name__ == "__main__":
+    run(main)
