@@ -256,7 +256,7 @@ def test_idx_file_that_lies_is_refused(tmp_path, archive, content, reason):
 
 
 def test_unpacking_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "MAX_BYTES", 1000)
+    monkeypatch.setattr(preparation, "MAX_BYTES", 1000)
     checksums = write_mirror(tmp_path, {name: idx(array) for name, array in tiny_mnist().items()})
     with pytest.raises(UserError, match="holds more than 1,000 bytes"):
         preparation.prepare("MNIST", tmp_path / "cache", str(tmp_path), checksums)

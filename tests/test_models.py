@@ -1,0 +1,194 @@
+"""The models against the reference outputs, the naive float64 formulas, and the published parameter counts."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
+
+from relative_performer import build_model
+from relative_performer.checkpoints import from_authors
+from relative_performer.data import CHANNELS
+from relative_performer.naive import naive_logits
+from relative_performer.names import MODELS
+from relative_performer.options import MODEL_OPTIONS, model_options
+
+GOLDEN = sorted((Path(__file__).resolve().parents[2] / "shared" / "golden").glob("*.npz"))
+OPTION_NAMES = [option.name for option in MODEL_OPTIONS]
+
+
+@pytest.mark.parametrize("path", GOLDEN or [None], ids=lambda path: path.stem if path else "none")
+def test_reference_outputs(path, shared):
+    file = np.load(path)
+    hparams = json.loads(str(file["hparams"]))
+    name, own = hparams["model"], {key: hparams[key] for key in OPTION_NAMES if key in hparams}
+    model = build_model(name, in_features=hparams["in_features"], num_classes=hparams["num_classes"], **own).eval()
+    tensors = {kind: {} for kind in ("state", "grad")}
+    for key in file.files:
+        kind, _, parameter = key.partition("/")
+        if parameter:
+            tensors[kind][parameter] = torch.from_numpy(file[key])
+    model.load_state_dict(from_authors(name, tensors["state"]))
+
+    logits = model(torch.from_numpy(file["input"]))
+    loss = cross_entropy(logits, torch.full((len(logits),), 3))
+    loss.backward()
+
+    torch.testing.assert_close(logits, torch.from_numpy(file["logits"]), rtol=0, atol=1e-5)
+    torch.testing.assert_close(loss, torch.from_numpy(file["loss"]), rtol=0, atol=1e-5)
+    largest = max(float(grad.abs().max()) for grad in tensors["grad"].values())
+    parameters = dict(model.named_parameters())
+    for parameter, expected in from_authors(name, tensors["grad"]).items():
+        found = parameters[parameter].grad
+        found = torch.zeros_like(expected) if found is None else found
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * largest, msg=lambda m, p=parameter: f"{p}: {m}")
+
+
+@st.composite
+def cases(draw):
+    """A model with its options, and images."""
+    name = draw(st.sampled_from(MODELS))
+    heads, channels = draw(st.integers(1, 4)), draw(st.sampled_from([1, 3]))
+    own = {
+        "embedding_type": draw(st.sampled_from(["linear", "MLP", "lookup"])),
+        "dim": 4 * heads * draw(st.integers(1, 2)),
+        "heads": heads,
+        "depth": draw(st.integers(1, 3)),
+        "key_stabilizer": draw(st.sampled_from(["batch", "head"])),
+    }
+    if name == "ClippedRelativePerformer":
+        own |= {"clipping_dist": draw(st.integers(1, 9)), "class_position": draw(st.sampled_from(["corner", "none"]))}
+    else:
+        own["no_projection"] = draw(st.booleans())
+    if name == "RelativePerformer":
+        own |= {"pos_scales": draw(st.integers(1, 3)), "content_rel_attn": draw(st.booleans())}
+    shape = (draw(st.integers(1, 3)), *2 * [draw(st.integers(1, 7))], channels)
+    return name, own, shape, draw(st.integers(0, 2**16))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(cases())
+def test_fast_equals_naive(case):
+    name, own, shape, seed = case
+    torch.manual_seed(seed)
+    model = build_model(name, in_features=shape[-1], num_classes=5, **own).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():  # zeros at the start would hide mistakes
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    images = torch.rand(shape, dtype=torch.float64)
+    if own["embedding_type"] == "lookup":
+        images = (images * 256).to(torch.uint8)
+    labels = torch.randint(0, 5, shape[:1])
+    state = {key: value for key, value in model.state_dict().items() if key != "_extra_state"}
+    reference = {key: value.clone().requires_grad_("features" not in key) for key, value in state.items()}
+
+    logits = model(images)
+    cross_entropy(logits, labels).backward()
+    expected = naive_logits(name, model_options(name, own), reference, images)
+    cross_entropy(expected, labels).backward()
+
+    torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-9)
+    for key, parameter in model.named_parameters():
+        zero = torch.zeros_like(parameter)
+        found, wanted = (x if x is not None else zero for x in (parameter.grad, reference[key].grad))
+        torch.testing.assert_close(found, wanted, rtol=1e-7, atol=1e-9, msg=lambda m, k=key: f"{k}: {m}")
+
+
+def test_parameter_counts(shared):
+    rows = list(csv.DictReader((shared / "spec" / "published_evaluations.csv").open()))
+    assert len(rows) == 44
+    for row in rows:
+        own = {key: int(row[key]) for key in ("dim", "depth", "heads", "pos_scales", "clipping_dist") if row[key]}
+        # the published runs with content_rel_attn had the same parameters as those without
+        model = build_model(row["model"], in_features=CHANNELS[row["dataset"]], **own)
+        assert sum(p.numel() for p in model.parameters()) == int(row["n_parameters"]) + own["dim"], row
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_image_does_not_depend_on_its_batch_with_the_head_stabilizer(name):
+    torch.manual_seed(0)
+    model = build_model(name, in_features=1, dim=16, depth=2, heads=2, key_stabilizer="head").double().eval()
+    images = torch.rand(3, 6, 6, 1, dtype=torch.float64)
+    torch.testing.assert_close(model(images)[:1], model(images[:1]), rtol=0, atol=1e-12)
+
+
+def test_without_positions_the_order_of_pixels_does_not_matter():
+    torch.manual_seed(0)
+    model = build_model("NoposPerformer", in_features=1, dim=16, depth=2, heads=2).double().eval()
+    images = torch.rand(2, 5, 5, 1, dtype=torch.float64)
+    torch.testing.assert_close(model(images), model(images.roll((1, 2), (1, 2))), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "own"), [("RelativePerformer", {"no_projection": True}), ("Performer", {})])
+def test_only_relative_positions_are_equivariant(name, own):
+    """With exact softmax, q·k depends on differences alone: moving all positions changes nothing."""
+    torch.manual_seed(0)
+    model = build_model(name, in_features=1, dim=16, depth=2, heads=2, **own).double().eval()
+    images = torch.rand(2, 5, 5, 1, dtype=torch.float64)
+    before = model(images)
+    moved = type(model.positions).forward
+
+    def forward(positions, side):
+        grid = moved(positions, side + 3).unflatten(0, (side + 3, side + 3))
+        return grid[3:, 2 : side + 2].flatten(0, 1)
+
+    model.positions.forward = forward.__get__(model.positions)
+    difference = (model(images) - before).abs().max()
+    assert difference < 1e-12 if name == "RelativePerformer" else difference > 1e-3
+
+
+def test_features_are_redrawn_every_interval_plus_one_calls():
+    torch.manual_seed(0)
+    model = build_model("Performer", in_features=1, dim=16, depth=1, heads=2, feature_redraw_interval=2)
+    images, redrawn = torch.rand(1, 4, 4, 1), []
+    for _ in range(7):
+        before = model.blocks[0].attention.features.clone()
+        model(images)
+        redrawn.append(not torch.equal(before, model.blocks[0].attention.features))
+    assert redrawn == [False, False, True, False, False, True, False]
+    model.eval()(images)
+    restored = build_model("Performer", in_features=1, dim=16, depth=1, heads=2)
+    restored.load_state_dict(model.state_dict())
+    assert restored.calls_since_redraw == model.calls_since_redraw == 1
+
+
+def test_relative_heads_keep_their_features():
+    model = build_model("ClippedRelativePerformer", in_features=1, dim=16, depth=1, heads=2)
+    attention = model.blocks[0].attention
+    before = attention.distance_features.clone(), attention.features.clone()
+    attention.redraw()
+    assert torch.equal(before[0], attention.distance_features)
+    assert not torch.equal(before[1], attention.features)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "error", "text"),
+    [
+        ("Perfomer", {}, ValueError, "did you mean Performer"),
+        ("Performer", {"pos_scales": 4}, TypeError, "Performer has no option 'pos_scales'"),
+        ("ClippedRelativePerformer", {"no_projection": True}, TypeError, "no option 'no_projection'"),
+        ("Performer", {"dim": 30, "heads": 4}, ValueError, "30 is not divisible by heads 4"),
+        ("Performer", {"dim": 6, "heads": 3}, ValueError, "6 is not divisible by 4"),
+        ("RelativePerformer", {"dim": 4, "heads": 4}, ValueError, "width of 1"),
+        ("Performer", {"embedding_type": "conv"}, ValueError, "choose from linear, MLP, lookup"),
+        ("Performer", {"depth": 0}, ValueError, "depth: '0' is not a positive integer"),
+        ("Performer", {"depth": 2.5}, ValueError, "depth"),
+        ("Performer", {"no_projection": 1}, ValueError, "not true or false"),
+    ],
+)
+def test_wrong_options_are_named(name, own, error, text):
+    with pytest.raises(error, match=text):
+        build_model(name, in_features=1, **own)
+
+
+def test_images_of_the_wrong_kind_are_refused():
+    lookup = build_model("NoposPerformer", in_features=1, dim=8, depth=1, heads=2, embedding_type="lookup")
+    with pytest.raises(TypeError, match="uint8"):
+        lookup(torch.rand(1, 4, 4, 1))
+    with pytest.raises(ValueError, match="square"):
+        lookup(torch.zeros(1, 4, 5, 1, dtype=torch.uint8))
