@@ -1,0 +1,69 @@
+"""Plot the learning curves: accuracy over epochs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from relative_performer import plotting
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.frames import read_csv, read_evaluations
+
+CURVES = {"run_dir": str, "epoch": int, "train/acc": float, "val/acc": float}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(
+        description="Draw learning_curves.pdf and learning_curves.png: accuracy on the validation split (solid) and\n"
+        "the training split (dashed) over epochs, a panel per dataset and embedding, a line per model. An outlined\n"
+        "mark stands at the best validation epoch of every run: its weights are those that are tested.",
+        epilog="example:\n"
+        "  plot_curves.py --evaluations results/paper/model_evaluations.csv \\\n"
+        "    --curves results/paper/learning_curves.csv --out figures/paper",
+    )
+    parser.add_argument("--evaluations", type=Path, required=True, metavar="CSV", help="one row per run")
+    parser.add_argument("--curves", type=Path, required=True, metavar="CSV", help="one row per run and epoch")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figure")
+    options = parser.parse_args(arguments)
+    runs = plotting.describe(read_evaluations(options.evaluations))
+    curves = plotting.join(runs, read_csv(options.curves, CURVES), options.curves)
+    plotting.save(curves_figure(curves), options.out, "learning_curves")
+
+
+def curves_figure(curves: pd.DataFrame) -> Figure:
+    """Return the figure of learning curves, joined with their runs: one row per run and epoch."""
+    figure = plotting.panels(curves, 2.4, _draw_panel)
+    plotting.legend(figure, curves, linestyle="-")
+    several = curves.duplicated([*plotting.PANEL_ROWS, "dataset", "model", "settings", "epoch"]).any()
+    mean = ", mean over the seeds that reached the epoch" if several else ""
+    plotting.footnote(figure, f"Solid: validation; dashed: training{mean}.\nOutlined: best validation epoch of a run.")
+    return figure
+
+
+def _draw_panel(panel: Axes, curves: pd.DataFrame) -> None:
+    step = max(1, curves["epoch"].nunique() // 6)
+    for number, (style, rows) in enumerate(plotting.lines_of_panel(curves)):
+        mean = rows.groupby("epoch")[["train/acc", "val/acc"]].mean()
+        best = best_epochs(rows)
+        apart = (number * step // 4, step)  # staggered, so that marks of lines that coincide do not
+        panel.plot(mean.index + 1, mean["train/acc"], color=style["color"], linestyle="--", linewidth=0.7)
+        panel.plot(mean.index + 1, mean["val/acc"], **style | {"linestyle": "-"}, linewidth=1.2, markevery=apart)
+        outlined = {"marker": style["marker"], "markersize": 6.5, "markeredgecolor": "black", "markeredgewidth": 0.8}
+        panel.plot(
+            best["epoch"] + 1, best["val/acc"], color=style["color"], linestyle="none", clip_on=False, **outlined
+        )
+    panel.set(ylim=(0, 1.03), xlabel="Epoch")
+    panel.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
+
+
+def best_epochs(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return the row of the first epoch with the highest val/acc of every run."""
+    known = curves.dropna(subset="val/acc")
+    return known.loc[known.groupby("run_dir")["val/acc"].idxmax()]
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,91 @@
+"""Tables of results: read with one-line errors, ordered as `names` says, configurations told apart."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from relative_performer import names
+from relative_performer.cli import UserError
+
+EVALUATIONS = {
+    "experiment": str, "model": str, "dataset": str, "embedding_type": str, "seed": str, "run_dir": str,
+    "val/acc": float, "test/acc": float, "n_parameters": float, "images_seen": float,
+}  # fmt: skip
+PLACE = ["model", "dataset", "embedding_type"]
+COUNTS = {"n_parameters", "train_images", "val_images", "test_images", "epochs", "images_seen", "seconds"}
+NOT_OPTIONS = {"experiment", "seed", "run_dir", *PLACE, *COUNTS}
+KNOWN = {"model": names.MODELS, "dataset": names.DATASETS, "embedding_type": names.EMBEDDINGS}
+
+
+def read_evaluations(path: Path) -> pd.DataFrame:
+    """Read the evaluations: one row per run; experiment and options are ordered categories of text, metrics floats.
+
+    Raises UserError where the file is missing or malformed, or holds a run twice.
+    """
+    runs = read_csv(path, EVALUATIONS)
+    twice = runs["run_dir"][runs["run_dir"].duplicated()]
+    if len(twice):
+        raise UserError(f"{path}: run {twice.iloc[0]} stands there twice: collect every run once")
+    runs = runs.replace(r"^(-?\d+)\.0$", r"\1", regex=True)  # pandas writes 4 as 4.0 beside an empty cell
+    orders = {**KNOWN, "experiment": tuple(runs["experiment"].unique())}
+    for column in ["experiment", *PLACE, *_options(runs)]:
+        order = in_order(runs[column].unique(), orders.get(column, ()))
+        runs[column] = pd.Categorical(runs[column], order, ordered=True)
+    return runs
+
+
+def read_csv(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
+    """Read a CSV that has at least `columns` (name to str, int or float); every other column stays text.
+
+    Raises UserError, naming the file, where it is missing or empty, lacks a column or holds no number in one.
+    """
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UserError(f"cannot read {path}: {reason}") from error
+    missing = [column for column in columns if column not in frame]
+    if missing:
+        raise UserError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+    if frame.empty:
+        raise UserError(f"{path} has no rows")
+    for column, kind in columns.items():
+        if kind is not str:
+            frame[column] = _numbers(frame[column], kind, path)
+    return frame
+
+
+def _numbers(texts: pd.Series, kind: type, path: Path) -> pd.Series:
+    if kind is float:
+        texts = texts.replace("", "nan")
+    try:
+        return texts.astype(kind)
+    except ValueError as error:
+        raise UserError(f"{path}: the column {texts.name} holds a value that is not a number: {error}") from error
+
+
+def in_order(values: Iterable[str], known: Sequence[str] = ()) -> list[str]:
+    """Return the values in the order of `known`; behind them the other numbers by size, then texts by alphabet."""
+
+    def rank(value: str) -> tuple[int, float, str]:
+        return (known.index(value) if value in known else len(known), _size(value), value)
+
+    return sorted(set(values), key=rank)
+
+
+def _size(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return float("inf")
+
+
+def varied_options(runs: pd.DataFrame) -> list[str]:
+    """Return the options that differ between runs of one model, dataset and embedding (of one experiment)."""
+    counts = runs.groupby(["experiment", *PLACE], observed=True)[_options(runs)].nunique()
+    return [str(option) for option in counts if counts[option].max() > 1]
+
+
+def _options(runs: pd.DataFrame) -> list[str]:
+    return [column for column in map(str, runs) if "/" not in column and column not in NOT_OPTIONS]
