@@ -1,9 +1,9 @@
 """Tables and figures: exact numbers in, exact numbers out, and one-line errors."""
 
 import re
-import runpy
 import subprocess
 import sys
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import plot_curves
+import plot_shift
 from relative_performer import plotting
 from relative_performer.cli import UserError
 from relative_performer.frames import in_order, read_evaluations
@@ -19,13 +21,8 @@ SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 MODELS = ["RelativePerformer", "Performer"]
 
 
-def script(name):
-    """The names of a command's module; loaded by path, since `tabulate` is also the name of an installed package."""
-    return runpy.run_path(str(SCRIPTS / f"{name}.py"))
-
-
 def main(name, *arguments):
-    script(name)["main"]([str(argument) for argument in arguments])
+    import_module(name).main([str(argument) for argument in arguments])
 
 
 def run_row(model="Performer", dataset="MNIST", seed=1, acc=0.9, embedding="linear", experiment="grid", **options):
@@ -63,7 +60,7 @@ def examples_csv(path):
 
 
 def test_tables_show_mean_and_deviation_over_seeds(evaluations, tmp_path):
-    main("tabulate", evaluations, "--out", tmp_path)
+    main("make_tables", evaluations, "--out", tmp_path)
     lines = (tmp_path / "accuracy.md").read_text().splitlines()
     assert "| model | embedding | MNIST | FashionMNIST | runs |" in lines
     assert "| Performer | linear | 81.00 ± 1.41 | 62.00 ± 2.83 | 2 |" in lines
@@ -77,7 +74,7 @@ def test_tables_show_mean_and_deviation_over_seeds(evaluations, tmp_path):
 
 def test_single_seed_has_no_deviation(tmp_path):
     path = csv(tmp_path / "evaluations.csv", [run_row(acc=0.98768)])
-    main("tabulate", path, "--out", tmp_path)
+    main("make_tables", path, "--out", tmp_path)
     texts = [(tmp_path / f"accuracy.{suffix}").read_text() for suffix in ("csv", "md", "tex")]
     assert not any("nan" in text for text in texts)
     assert "| Performer | linear | 98.77 | 1 |" in texts[1]
@@ -86,7 +83,7 @@ def test_single_seed_has_no_deviation(tmp_path):
 def test_varied_options_become_columns_of_their_experiment(tmp_path):
     rows = [run_row(acc=0.5, warmup=warmup, experiment="warm_up") for warmup in (8000, 400)]
     path = csv(tmp_path / "evaluations.csv", [*rows, run_row(), run_row("RelativePerformer", pos_scales=4)])
-    main("tabulate", path, "--out", tmp_path)
+    main("make_tables", path, "--out", tmp_path)
     text = (tmp_path / "accuracy.md").read_text()
     assert "| model | embedding | warmup | MNIST | runs |" in text
     assert text.index("| 400 |") < text.index("| 8000 |")
@@ -99,7 +96,7 @@ def test_latex_is_well_formed(tmp_path):
     rows = [
         run_row(model, experiment="a_b", seed=seed, warmup=w) for model in MODELS for seed in (1, 2) for w in (0, 9)
     ]
-    main("tabulate", csv(tmp_path / "evaluations.csv", rows), "--out", tmp_path)
+    main("make_tables", csv(tmp_path / "evaluations.csv", rows), "--out", tmp_path)
     text = (tmp_path / "accuracy.tex").read_text()
     assert re.findall(r"\\begin{(\w+)}", text) == re.findall(r"\\end{(\w+)}", text)[::-1] == ["table", "tabular"]
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
@@ -165,7 +162,7 @@ def test_curves_are_collected_and_their_best_epoch_found(evaluations, tmp_path, 
     curves = pd.read_csv("curves.csv")
     assert list(curves.columns) == ["run_dir", "epoch", "step", "train/loss", "train/acc", "val/loss", "val/acc"]
     assert list(curves["run_dir"].unique()) == runs
-    best = script("plot_curves")["best_epochs"](curves)
+    best = plot_curves.best_epochs(curves)
     assert set(best["epoch"]) == {1}
     assert len(best) == len(runs)
 
@@ -205,16 +202,15 @@ def test_figures_are_valid_files_and_the_same_bytes_again(evaluations, tmp_path)
 def test_shift_figure_shows_the_numbers_of_the_csv(tmp_path, seeds):
     runs = [run_row("Performer", seed=seed) for seed in range(seeds)]
     described = plotting.describe(read_evaluations(csv(tmp_path / "evaluations.csv", runs)))
-    plot = script("plot_shift")
     path = shift_csv(tmp_path / "shift.csv", [row["run_dir"] for row in runs])
-    results = plot["shift_results"](described, "MNIST", path)
-    figure = plot["shift_figure"](results, {"MNIST": pd.read_csv(examples_csv(tmp_path / "examples.csv"))})
+    results = plot_shift.shift_results(described, "MNIST", path)
+    figure = plot_shift.shift_figure(results, {"MNIST": pd.read_csv(examples_csv(tmp_path / "examples.csv"))})
     (panel,) = figure.axes
-    x, y = panel.lines[0].get_data()
+    x, y = np.array(panel.lines[0].get_xydata(), float).T
     means = 0.95 - 0.01 * np.abs(np.arange(-8, 9)) - 0.01 * (seeds - 1)
     np.testing.assert_array_equal(x, np.arange(-8, 9))
     np.testing.assert_allclose(y, means)
-    band = panel.collections[0].get_paths()[0].vertices[:, 1]
+    band = np.array(panel.collections[0].get_paths()[0].vertices, float)[:, 1]
     std = 0.2 if seeds == 1 else 0.02 / 2**0.5
     assert band.min() == pytest.approx(means.min() - std)
     assert band.max() == pytest.approx(min(1, means.max() + std))
@@ -223,13 +219,13 @@ def test_shift_figure_shows_the_numbers_of_the_csv(tmp_path, seeds):
 
 
 def test_shift_results_must_be_of_evaluated_runs_of_their_dataset(evaluations, tmp_path):
-    plot, runs = script("plot_shift"), plotting.describe(read_evaluations(evaluations))
+    runs = plotting.describe(read_evaluations(evaluations))
     path = shift_csv(tmp_path / "shift.csv", ["logs/none"])
     with pytest.raises(UserError, match=r"shift\.csv: run logs/none is not among"):
-        plot["shift_results"](runs, "MNIST", path)
+        plot_shift.shift_results(runs, "MNIST", path)
     shift_csv(path, runs["run_dir"][runs["dataset"] == "MNIST"])
     with pytest.raises(UserError, match="given for FashionMNIST, but has runs of MNIST"):
-        plot["shift_results"](runs, "FashionMNIST", path)
+        plot_shift.shift_results(runs, "FashionMNIST", path)
 
 
 def test_malformed_evaluations_end_in_one_line_and_exit_code_2(tmp_path):

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="Write accuracy.csv (fractions), accuracy.md and accuracy.tex (percent; package booktabs):\n"
         "test accuracy of every model and embedding on every dataset, mean ± standard deviation over seeds, a table\n"
         "per experiment. Options that vary within an experiment become columns; the best of each dataset is bold.",
-        epilog="example:\n  tabulate.py results/paper/model_evaluations.csv --out results/paper/tables",
+        epilog="example:\n  make_tables.py results/paper/model_evaluations.csv --out results/paper/tables",
     )
     parser.add_argument("evaluations", type=Path, metavar="EVALUATIONS.csv", help="one row per run")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the three files")
