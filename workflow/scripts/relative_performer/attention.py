@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from relative_performer.favor import draw_features, favor_attention, key_features, query_features
+from relative_performer.favor import Operand, draw_features, favor_attention, key_features, query_features
 from relative_performer.positions import rotate
 from relative_performer.rings import WeightedRingSum, ring_sums
 
@@ -42,17 +42,15 @@ class FavorAttention(nn.Module):
         query, key = self.queries_and_keys(tokens, positions, asked)
         value = split_heads(self.value(tokens), self.head_dim)
         if self.no_projection:
-            out = scaled_dot_product_attention(_join(query, value), _join(key, value), value)
+            out = scaled_dot_product_attention(_join(query), _join(key), value).transpose(1, 2).flatten(2)
         else:
             out = favor_attention(query, key, value, self.features, self.key_stabilizer)
-        return self.dropout(self.output(out.transpose(1, 2).flatten(2)))
+        return self.dropout(self.output(out))
 
-    def queries_and_keys(
-        self, tokens: Tensor, positions: Tensor | None, asked: slice
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the parts of the queries and of the keys, as `favor_attention` takes them."""
+    def queries_and_keys(self, tokens: Tensor, positions: Tensor | None, asked: slice) -> tuple[Operand, Operand]:
+        """Return the queries (B, H, Q, d) and the keys (B, H, N, d)."""
         query = split_heads(self.query(tokens[:, asked]), self.head_dim)
-        return [query], [split_heads(self.key(tokens), self.head_dim)]
+        return Operand(query), Operand(split_heads(self.key(tokens), self.head_dim))
 
     def redraw(self) -> None:
         """Draw the random features anew."""
@@ -60,9 +58,12 @@ class FavorAttention(nn.Module):
             self.features.copy_(draw_features(self.features.shape[1]))
 
 
-def _join(parts: list[Tensor], value: Tensor) -> Tensor:
-    """Concatenate parts that may lack the axes of images or heads: (B, H, N, d_k)."""
-    return torch.cat([part.expand(*value.shape[:2], *part.shape[-2:]).to(value.dtype) for part in parts], dim=-1)
+def _join(operand: Operand) -> Tensor:
+    """What differs between images and what they share side by side: (B, H, N, d_k)."""
+    if operand.shared is None:
+        return operand.own
+    shared = operand.shared.to(operand.own.dtype).expand(*operand.own.shape[:-1], -1)
+    return torch.cat([operand.own, shared], dim=-1)
 
 
 class RelativeAttention(FavorAttention):
@@ -87,19 +88,19 @@ class RelativeAttention(FavorAttention):
         self.beta = nn.Parameter(torch.randn(heads * pairs))
         self.content_rotation = nn.Linear(dim, 2 * heads * pairs) if content_rel_attn else None
 
-    def queries_and_keys(
-        self, tokens: Tensor, positions: Tensor | None, asked: slice
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Positions are (N, 2S); the positional parts are (H, Q, 2S), or (B, H, Q, 2S) by content, and (N, 2S)."""
+    def queries_and_keys(self, tokens: Tensor, positions: Tensor | None, asked: slice) -> tuple[Operand, Operand]:
+        """Return queries and keys with their positional parts; positions are (N, 2S)."""
         assert positions is not None
-        query, key = super().queries_and_keys(tokens, positions, asked)
+        (query, _), (key, _) = super().queries_and_keys(tokens, positions, asked)
         pairs = positions.shape[-1] // 2
-        if self.content_rotation is not None:
-            rotation = self.content_rotation(tokens[:, asked]).unflatten(-1, (-1, pairs, 2)).transpose(1, 2)
-            query.append(rotate(positions[asked], rotation[..., 0], rotation[..., 1]))
-            key.append(positions)
         alpha, beta = (x.view(-1, 1, pairs) for x in (self.alpha, self.beta))  # (H, 1, S)
-        return [*query, rotate(positions[asked], alpha, beta)], [*key, positions]
+        rotated = rotate(positions[asked], alpha, beta)  # (H, Q, 2S)
+        if self.content_rotation is None:
+            return Operand(query, rotated), Operand(key, positions[None])
+        angles = self.content_rotation(tokens[:, asked]).unflatten(-1, (-1, pairs, 2)).transpose(1, 2)
+        by_content = rotate(positions[asked], angles[..., 0], angles[..., 1])  # (B, H, Q, 2S)
+        query = torch.cat([query, by_content.to(query.dtype)], dim=-1)
+        return Operand(query, rotated), Operand(key, positions.repeat(1, 2)[None])
 
 
 class ClippedRelativeAttention(nn.Module):
@@ -134,21 +135,22 @@ class ClippedRelativeAttention(nn.Module):
         heads = self.favor_heads
         with torch.autocast(tokens.device.type, enabled=False):
             value = value.to(torch.promote_types(value.dtype, torch.float32))
-            out = self.relative_heads(query[:, heads:], value[:, heads:], side)
+            out = self.relative_heads(query[:, heads:].to(value.dtype), value[:, heads:], side)
             if heads:
                 key = split_heads(self.key(tokens), self.head_dim)
-                favor = favor_attention([query[:, :heads]], [key], value[:, :heads], self.features, self.key_stabilizer)
-                out = torch.cat([favor, out], dim=1)
-        return self.output(out.transpose(1, 2).flatten(2))
+                queries_and_keys = Operand(query[:, :heads]), Operand(key)
+                favor = favor_attention(*queries_and_keys, value[:, :heads], self.features, self.key_stabilizer)
+                out = torch.cat([favor, out], dim=-1)
+        return self.output(out)
 
     def relative_heads(self, query: Tensor, value: Tensor, side: int) -> Tensor:
-        """Attend by clipped distance alone: query (B, h, Q, d), value (B, h, N, d) → (B, h, Q, d).
+        """Attend by clipped distance alone: query (B, h, Q, d), value (B, h, N, d) → (B, Q, h·d).
 
         Everything is at distance C but for the pixels in the rings of radius 0 to C − 1, whose weights are taken
         relative to that of C.
         """
-        table = key_features([self.distances], self.distance_features, "batch")  # (C + 1, m)
-        weights = query_features([query], self.distance_features) @ table.T  # (B, h, Q, C + 1)
+        table = key_features(self.distances, self.distance_features)  # (C + 1, m)
+        weights = query_features(query, self.distance_features) @ table.T  # (B, h, Q, C + 1)
         far, near = weights[..., -1:], weights[..., :-1] - weights[..., -1:]
         numerator, denominator = far * value.sum(-2, keepdim=True), far * value.shape[-2]
         top, bottom = self.class_rings(near[:, :, -1:], value, side)
@@ -158,7 +160,7 @@ class ClippedRelativeAttention(nn.Module):
             top = torch.cat([WeightedRingSum.apply(*pixels).flatten(2, 3), top], dim=2)
             pixel_count = (pixels[0] * counts.squeeze(2)).sum(-1, keepdim=True).flatten(2, 3)
             bottom = torch.cat([pixel_count, bottom], dim=2)
-        return (numerator + top) / (denominator + bottom)
+        return ((numerator + top) / (denominator + bottom)).transpose(1, 2).flatten(2)
 
     def class_rings(self, near: Tensor, value: Tensor, side: int) -> tuple[Tensor, Tensor]:
         """The class token's weighted sum over near pixels (B, h, 1, d) and its sum of weights (B, h, 1, 1)."""

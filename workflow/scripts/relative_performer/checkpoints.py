@@ -1,5 +1,6 @@
 """The authors' parameter names, and safe reading of checkpoint files."""
 
+import io
 import pickle
 import re
 from collections.abc import Mapping
@@ -7,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+import yaml
+from torch import Tensor, nn
 
+from relative_performer import runs
 from relative_performer.cli import UserError
-from relative_performer.options import check_model
+from relative_performer.data import CHANNELS
+from relative_performer.files import write_atomically
+from relative_performer.models import build_model
+from relative_performer.options import MODEL_OPTIONS, check_model, options_of, run_options
 
 RENAMED = (
     (r"^content_embedding\.(net\.)?", "embedding."),
@@ -60,18 +66,115 @@ def rename(name: str) -> str:
     return name
 
 
+def import_run(authors_run_dir: Path, run_dir: Path) -> list[str]:
+    """Make the run folder `run_dir` from one of the authors' code; return what there is to say about it.
+
+    Raises UserError if theirs lacks something or does not fit together, or if `run_dir` is there already.
+    """
+    if run_dir.exists():
+        raise UserError(f"{run_dir} is there already; choose another --out, or delete it")
+    theirs = runs.read_hparams(authors_run_dir)
+    checkpoint = _only_checkpoint(authors_run_dir / "checkpoints")
+    hparams, notes = import_hparams(theirs, authors_run_dir)
+    state = read_checkpoint(checkpoint).get("state_dict")
+    if not isinstance(state, dict):
+        raise UserError(f"{checkpoint}: has no state_dict")
+    try:
+        ours = from_authors(hparams["model"], state)
+    except ValueError as error:
+        raise UserError(f"{checkpoint}: {error}") from None
+    load_weights(new_model(hparams, authors_run_dir), ours, checkpoint)
+    content = io.BytesIO()
+    torch.save({"state_dict": {f"model.{name}": value for name, value in ours.items()}}, content)
+    try:
+        write_atomically(run_dir / runs.BEST, content.getvalue())
+        write_atomically(run_dir / runs.HPARAMS, yaml.safe_dump(hparams, sort_keys=False).encode())
+    except OSError as error:
+        raise UserError(f"cannot write {run_dir}: {error.strerror}") from None
+    return [*notes, f"{checkpoint} → {run_dir}"]
+
+
+def _only_checkpoint(folder: Path) -> Path:
+    found = sorted(folder.glob("*.ckpt"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise UserError(f"{folder}: expected one checkpoint *.ckpt, found {names}")
+    return found[0]
+
+
+def import_hparams(theirs: Mapping[str, Any], source: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return our hparams for the authors', and notes; options that they lack get their published meaning."""
+    notes = []
+    try:
+        model, dataset = check_model(theirs["model"]), theirs["dataset"]
+        chosen = {option.name: theirs[option.name] for option in options_of(model) if option.name in theirs}
+        if chosen.get("content_rel_attn"):
+            chosen["content_rel_attn"] = False
+            notes.append("content_rel_attn had no effect in the authors' code: imported as the model without it")
+        hparams = {"model": model, "dataset": dataset, **run_options(model, chosen)}
+    except KeyError as error:
+        raise UserError(f"{source / runs.HPARAMS}: lacks {error}") from None
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{source / runs.HPARAMS}: {error}") from None
+    return hparams | {"data_path": "data", "imported_from": str(source)}, notes
+
+
+def new_model(hparams: Mapping[str, Any], run_dir: Path) -> nn.Module:
+    """Build the model that a run's hparams describe; raises UserError, naming the run, if they describe none."""
+    own = {option.name: hparams[option.name] for option in MODEL_OPTIONS if option.name in hparams}
+    try:
+        return build_model(hparams["model"], in_features=CHANNELS[hparams["dataset"]], **own)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{run_dir / runs.HPARAMS}: describes no model ({error})") from None
+
+
+def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
+    """Load a state dict; raises UserError, naming `source` and the first misfit, if the two do not fit."""
+    try:
+        model.load_state_dict(dict(state))
+    except RuntimeError as error:
+        raise UserError(f"{source}: does not fit {runs.HPARAMS} ({str(error).splitlines()[1].strip()})") from None
+
+
+def load_run(run_dir: Path) -> tuple[dict[str, Any], nn.Module]:
+    """Return a run's hparams and its model with the best weights; raises UserError if they are not all there."""
+    hparams = runs.read_hparams(run_dir)
+    model = new_model(hparams, run_dir)
+    state = read_checkpoint(run_dir / runs.BEST).get("state_dict", {})
+    load_weights(model, {name.removeprefix("model."): value for name, value in state.items()}, run_dir / runs.BEST)
+    return hparams, model
+
+
+class _Inert:
+    """Stands for a class that old checkpoints name and that nothing here needs."""
+
+
+# Lightning 1.1 wrote these classes into every checkpoint; they are read as names, not imported
+LEGACY_GLOBALS = [
+    (type("ModelCheckpoint", (_Inert,), {}), "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
+    (type("EarlyStopping", (_Inert,), {}), "pytorch_lightning.callbacks.early_stopping.EarlyStopping"),
+    (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
+]
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint file onto the CPU, weights and plain data only.
 
     Raises UserError if it is missing, damaged, or needs more than weights_only loading allows.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(LEGACY_GLOBALS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint; train the run first") from None
     except pickle.UnpicklingError as error:
-        unsafe = re.search(r"Unsupported (?:global|operand|class)[^.\n]*?(\S+\.\S+)", str(error))
-        what = f" ({unsafe[1]})" if unsafe else ""
+        unsafe = re.search(r"GLOBAL (\S+)|(?:class|operand|type) (\S+)", str(error))
+        what = f", {unsafe[1] or unsafe[2]}" if unsafe else ""
         raise UserError(f"{path}: refused, it holds more than weights and plain data{what}") from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged or not a checkpoint ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise UserError(
+            f"{path}: damaged or no checkpoint ({(str(error) or type(error).__name__).splitlines()[0]})"
+        ) from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: no checkpoint, it holds a {type(content).__name__}")
+    return content

@@ -1,21 +1,19 @@
 """Testing a trained run: loss and accuracy of every image, and the shift test. B: images, n: side, c: channels."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from relative_performer import runs
 from relative_performer.batches import Batches, model_input, subset
-from relative_performer.checkpoints import read_checkpoint
+from relative_performer.checkpoints import load_run
 from relative_performer.cli import UserError
-from relative_performer.data import CHANNELS, load
-from relative_performer.models import build_model
+from relative_performer.data import load
 from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS
 from relative_performer.shifts import shift_columns, shiftable
 
@@ -31,9 +29,9 @@ class TrainedRun:
 
     def __init__(self, run_dir: Path, data_path: Path | None = None, accelerator: str = "auto") -> None:
         self.run_dir = run_dir
-        self.hparams = runs.read_hparams(run_dir)
         self.device = pick_device(accelerator)
-        self.model = load_model(run_dir, self.hparams).to(self.device).eval()
+        self.hparams, model = load_run(run_dir)
+        self.model = model.to(self.device).eval()
         self.arrays = load(self.hparams["dataset"], data_path or Path(self.hparams["data_path"]))
 
     def losses(self, images: Tensor, labels: Tensor, what: str) -> tuple[Tensor, Tensor]:
@@ -49,22 +47,6 @@ class TrainedRun:
                 losses.append(cross_entropy(logits, y, reduction="none"))
                 right.append((logits.argmax(-1) == y).float())
         return torch.cat(losses).cpu(), torch.cat(right).cpu()
-
-
-def load_model(run_dir: Path, hparams: Mapping[str, Any]) -> nn.Module:
-    """Build the model of a run and load its best weights; raises UserError if the two do not fit."""
-    own = {option.name: hparams[option.name] for option in MODEL_OPTIONS if option.name in hparams}
-    try:
-        model = build_model(hparams["model"], in_features=CHANNELS[hparams["dataset"]], **own)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{run_dir / runs.HPARAMS}: no run of this project ({error})") from None
-    state = read_checkpoint(run_dir / runs.BEST).get("state_dict", {})
-    try:
-        model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise UserError(f"{run_dir / runs.BEST}: does not fit {runs.HPARAMS} ({reason})") from None
-    return model
 
 
 def set_threads(threads: int | None) -> None:

@@ -40,10 +40,10 @@ def open_run(folder: Path, version: str | None, hparams: Mapping[str, Any]) -> I
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run_dir / ".lock", timeout=0)
         lock.acquire()
-    except OSError as error:
-        raise UserError(f"cannot write the run folder: {error}") from None
     except Timeout:
         raise UserError(f"{run_dir}: another process is training this run") from None
+    except OSError as error:
+        raise UserError(f"cannot write the run folder: {error}") from None
     with lock:
         if (run_dir / SUMMARY).exists():
             raise UserError(f"{run_dir}: this run is finished; choose another --version, or delete the folder")

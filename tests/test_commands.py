@@ -1,0 +1,294 @@
+"""The commands as a user calls them: run folders, CSVs, resuming, and what they say of mistakes."""
+
+import csv
+import multiprocessing
+import os
+import pickle
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import REPOSITORY
+
+from relative_performer import build_model, data, preparation, runs
+from relative_performer.checkpoints import read_checkpoint
+from relative_performer.cli import UserError
+from relative_performer.options import MODEL_OPTIONS
+from relative_performer.training import learning_rate_factor
+
+SCRIPTS = REPOSITORY / "workflow" / "scripts"
+SMALL = "--dim 8 --depth 1 --heads 2 --batch_size 8 --limit_train 32 --limit_val 16 --threads 1".split()
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory) -> Path:
+    """A folder with the prepared Digits."""
+    folder = tmp_path_factory.mktemp("data")
+    data.save(preparation.prepare("Digits", folder), folder / "Digits.npz")
+    return folder
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path):
+    """Run a script in this process as from the command line, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(script: str, *arguments: object) -> None:
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+
+    return call
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def weights(run_dir: Path, name: str = runs.LAST) -> dict[str, torch.Tensor]:
+    return read_checkpoint(run_dir / name)["state_dict"]
+
+
+def assert_same_weights(a: Path, b: Path) -> None:
+    for name in (runs.BEST, runs.LAST):
+        ours, theirs = weights(a, name), weights(b, name)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_train_and_test(call, digits, tmp_path):
+    for model in ("RelativePerformer", "ClippedRelativePerformer"):
+        call("train.py", *SMALL, "--max_epochs", 2, "--data_path", digits, model, "Digits")
+    run_dir = tmp_path / "lightning_logs" / "default" / "version_0"
+    hparams = yaml.safe_load((run_dir / "hparams.yaml").read_text())
+    assert hparams["model"] == "RelativePerformer"
+    assert {"pos_scales", "content_rel_attn", "learning_rate", "seed", "data_sha256", "threads"} <= hparams.keys()
+    assert [row["epoch"] for row in read(run_dir / "metrics.csv")] == ["0", "1"]
+    assert read(run_dir / "metrics.csv")[0].keys() == {"epoch", "step", *(f"{s}/{m}" for s in ("train", "val") for m in ("loss", "acc"))}
+    assert list(run_dir.glob("events.out.tfevents.*"))
+
+    call("test.py", "--output", "one.csv", run_dir)
+    call("test_recursive.py", "--output", "all.csv", "lightning_logs")
+    one, every = read(tmp_path / "one.csv"), read(tmp_path / "all.csv")
+    assert every[0]["test/acc"] == one[0]["test/acc"]
+    assert [row["model"] for row in every] == ["RelativePerformer", "ClippedRelativePerformer"]
+    assert (one[0]["val_images"], one[0]["test_images"], one[0]["images_seen"]) == ("250", "250", "64")
+    published = "experiment,model,dataset,embedding_type,dim,depth,heads,pos_scales,clipping_dist,content_rel_attn,"
+    published += "feature_redraw_interval,learning_rate,schedule,warmup,batch_size,val/loss,val/acc,test/loss,test/acc,"
+    assert (tmp_path / "all.csv").read_text().startswith(published + "n_parameters,")
+
+    # every image counts, the last partial batch too
+    model = build_model("RelativePerformer", in_features=1, **{o.name: hparams[o.name] for o in MODEL_OPTIONS if o.name in hparams})
+    model.load_state_dict({key.removeprefix("model."): value for key, value in weights(run_dir, runs.BEST).items()})
+    arrays = data.load("Digits", digits)
+    images = torch.from_numpy(arrays["test_images"]) / 255
+    with torch.no_grad():
+        predicted = torch.cat([model.eval()(batch).argmax(1) for batch in images.split(8)]).numpy()
+    assert float(one[0]["test/acc"]) == pytest.approx((predicted == arrays["test_labels"]).mean(), abs=1e-6)
+
+    call("test_shifted.py", "--min_shift", 2, "--labels", 1, 7, "--output", "shift.csv", run_dir, run_dir.with_name("version_1"))
+    shifted = read(tmp_path / "shift.csv")
+    assert list(shifted[0]) == ["run_dir", "shift", "accuracy_mean", "accuracy_std", "loss_mean", "loss_std"]
+    assert [row["shift"] for row in shifted] == 2 * ["-2", "-1", "0", "1", "2"]
+
+
+@pytest.mark.parametrize("model", ["Performer", "ClippedRelativePerformer"])
+def test_same_seed_same_weights(call, digits, model):
+    train = ["train.py", *SMALL, "--max_epochs", 2, "--data_path", digits, "--exp_name"]
+    call(*train, "a", model, "Digits")
+    call(*train, "b", model, "Digits")
+    call(*train, "c", "--seed", 1, model, "Digits")
+    a, b, c = (Path("lightning_logs") / name / "version_0" for name in "abc")
+    assert_same_weights(a, b)
+    assert (a / "metrics.csv").read_bytes() == (b / "metrics.csv").read_bytes()
+    assert not torch.equal(weights(a)["model.head.weight"], weights(c)["model.head.weight"])
+
+
+def test_killed_training_goes_on_as_if_never_interrupted(call, digits):
+    train = ["train.py", *SMALL, "--max_epochs", "4", "--data_path", digits, "--version", "x", "--ff_dropout", "0.5"]
+    train += ["--feature_redraw_interval", "3", "Performer", "Digits"]
+    call(*train, "--exp_name", "whole")
+    command = [sys.executable, SCRIPTS / train[0], *train[1:], "--exp_name", "killed"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("epoch 1"):
+                process.send_signal(signal.SIGKILL)
+    killed = Path("lightning_logs/killed/x")
+    assert process.returncode == -signal.SIGKILL
+    assert not (killed / runs.SUMMARY).exists()
+    call(*train, "--exp_name", "killed")
+    assert_same_weights(Path("lightning_logs/whole/x"), killed)
+    assert (killed / "metrics.csv").read_bytes() == Path("lightning_logs/whole/x/metrics.csv").read_bytes()
+
+
+def test_max_steps_ends_with_a_tested_model(call, digits):
+    call("train.py", *SMALL, "--max_steps", 6, "--data_path", digits, "NoposPerformer", "Digits")
+    rows = read(Path("lightning_logs/default/version_0/metrics.csv"))
+    assert [row["step"] for row in rows] == ["4", "6"]
+    assert Path("lightning_logs/default/version_0", runs.BEST).exists()
+
+
+def _take(folder: Path) -> str:
+    return runs.next_version(folder).name
+
+
+def test_runs_started_at_once_get_different_folders(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        names = pool.map(_take, [tmp_path] * 40, chunksize=1)
+    assert sorted(names) == sorted(f"version_{number}" for number in range(40))
+
+
+def test_a_run_folder_has_one_writer_and_one_life(tmp_path):
+    hparams = {"model": "Performer", "dim": 8}
+    with runs.open_run(tmp_path, "x", hparams) as (run_dir, resume):
+        assert not resume
+        with pytest.raises(UserError, match="another process"), runs.open_run(tmp_path, "x", hparams):
+            pass
+        (run_dir / "checkpoints").mkdir()
+        (run_dir / runs.RESUME).touch()
+    with runs.open_run(tmp_path, "x", {**hparams, "threads": 3}) as (_, resume):
+        assert resume
+    with runs.open_run(tmp_path, "x", {**hparams, "dim": 16}) as (_, resume):
+        assert not resume
+        assert not (run_dir / runs.RESUME).exists()
+        (run_dir / "checkpoints").mkdir()
+        (run_dir / runs.RESUME).touch()
+        runs.finish_run(run_dir, {})
+    with pytest.raises(UserError, match="finished"), runs.open_run(tmp_path, "x", hparams):
+        pass
+
+
+def test_help_lists_the_options_of_the_model_alone(call, capsys):
+    texts = {}
+    for words in (["Performer"], ["RelativePerformer"], ["--exp_name", "Performer", "ClippedRelativePerformer"], []):
+        with pytest.raises(SystemExit) as end:
+            call("train.py", *words, *(["MNIST"] if words else []), "--help")
+        assert end.value.code == 0
+        texts[words[-1] if words else "all"] = capsys.readouterr().out
+    assert "--feature_redraw_interval" in texts["Performer"]
+    assert "--pos_scales" not in texts["Performer"]
+    assert "--content_rel_attn" in texts["RelativePerformer"]
+    assert "--clipping_dist" in texts["ClippedRelativePerformer"]
+    assert "--no_projection" not in texts["ClippedRelativePerformer"]
+    assert "--clipping_dist" in texts["all"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("train.py", "required: MODEL, DATASET"),
+        ("train.py Perfomer MNIST", "unknown model 'Perfomer': choose from Performer, .*; did you mean Performer"),
+        ("train.py Performer MINST", "unknown dataset 'MINST': .*did you mean MNIST"),
+        ("train.py Performer MNIST --clipping_dist 3", "Performer has no option --clipping_dist"),
+        ("train.py Performer MNIST --dim 0", "'0' is not a positive integer"),
+        ("train.py Performer MNIST --dim 30", "dim 30 is not divisible by heads 4"),
+        ("train.py Performer MNIST --learning_rate nan", "'nan' is not a number above 0"),
+        ("train.py Performer MNIST --attn_dropout 1", "'1' is not a number from 0 to below 1"),
+        ("train.py Performer MNIST --embedding_type Linear", "did you mean linear"),
+        ("train.py Performer MNIST --version a/b", "not the name of a folder"),
+        ("train.py Performer MNIST", "MNIST.npz is missing; make it with: .*prepare_data.py MNIST"),
+        ("test.py --output x.csv nowhere", "nowhere: not a run folder"),
+        ("test.py nowhere", "required: --output"),
+        ("test_recursive.py --output x.csv nowhere", "no run at or below nowhere"),
+        ("test_shifted.py --output x.csv --min_shift 0 nowhere", "'0' is not a positive integer"),
+        ("test_shifted.py --output x.csv --labels 10 -- nowhere", "'10' is not a class from 0 to 9"),
+        ("import_checkpoint.py nowhere --out x", "nowhere: not a run folder"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(call, capsys, line, said):
+    with pytest.raises(SystemExit) as end:
+        call(*line.split())
+    message = capsys.readouterr().err
+    assert end.value.code == 2
+    assert message.count("\n") == 1
+    assert __import__("re").search(said, message), message
+
+
+def test_shift_that_does_not_fit(call, capsys, digits):
+    call("train.py", *SMALL, "--max_epochs", 1, "--data_path", digits, "NoposPerformer", "Digits")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        call("test_shifted.py", "--min_shift", 16, "--output", "x.csv", "lightning_logs/default/version_0")
+    assert end.value.code == 2
+    assert "has 16 free columns on both sides; choose a smaller --min_shift" in capsys.readouterr().err
+
+
+class _Runs:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}, "x": _Runs()}, b"\x80\x02nonsense", None])
+def test_bad_checkpoints_are_refused_by_name(call, capsys, digits, content):
+    call("train.py", *SMALL, "--max_epochs", 1, "--data_path", digits, "NoposPerformer", "Digits")
+    best = Path("lightning_logs/default/version_0", runs.BEST)
+    if isinstance(content, dict):
+        torch.save(content, best)
+    else:
+        best.write_bytes(content or best.read_bytes()[:-1000])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        call("test.py", "--output", "x.csv", best.parent.parent)
+    message = capsys.readouterr().err
+    assert end.value.code == 2
+    assert message.count("\n") == 1
+    assert str(best) in message
+    assert not Path("executed").exists()
+    assert not Path("x.csv").exists()
+
+
+def test_import_of_the_authors_runs(call, digits, shared, tmp_path, capsys):
+    """A checkpoint as Lightning 1.1 wrote it: callbacks keyed by their classes, hyper parameters in its own class."""
+    file = np.load(shared / "golden" / "relative_linear_mnist.npz")
+    hparams = yaml.safe_load(str(file["hparams"])) | {"content_rel_attn": True, "dataset": "Digits"}
+    state = {key[6:]: torch.from_numpy(file[key]) for key in file.files if key.startswith("state/")}
+    theirs = tmp_path / "theirs"
+    (theirs / "checkpoints").mkdir(parents=True)
+    (theirs / "hparams.yaml").write_text(yaml.safe_dump(hparams))
+    names = {"ModelCheckpoint": "callbacks.model_checkpoint", "EarlyStopping": "callbacks.early_stopping"}
+    legacy = {name: type(name, (), {"__module__": f"pytorch_lightning.{place}"}) for name, place in names.items()}
+    dicts = type("AttributeDict", (dict,), {"__module__": "pytorch_lightning.utilities.parsing"})
+    checkpoint = {
+        "epoch": 3,
+        "pytorch-lightning_version": "1.1.8",
+        "callbacks": {legacy["ModelCheckpoint"]: {"best_model_score": torch.tensor(0.5)}, legacy["EarlyStopping"]: {}},
+        "hparams_name": "kwargs",
+        "hyper_parameters": dicts(hparams),
+        "state_dict": state,
+    }
+    torch.save(checkpoint, theirs / "checkpoints" / "epoch=3.ckpt", pickle_module=_NamesOnly)
+
+    call("import_checkpoint.py", theirs, "--out", "ours")
+    assert "imported as the model without it" in capsys.readouterr().out
+    model_state = weights(Path("ours"), runs.BEST)
+    torch.testing.assert_close(model_state["model.head.weight"], state["output_layer.weight"])
+    call("test.py", "--data_path", digits, "--limit_test", 8, "--output", "x.csv", "ours")
+    assert read(Path("x.csv"))[0]["content_rel_attn"] == "False"
+    with pytest.raises(SystemExit):
+        call("import_checkpoint.py", theirs, "--out", "ours")
+    assert "is there already" in capsys.readouterr().err
+
+
+class _NamesOnly:
+    """A pickle module that writes classes by name without looking whether they can be imported."""
+
+    class Pickler(pickle._Pickler):  # type: ignore[name-defined]
+        def save_global(self, obj, name=None):
+            module = obj.__module__
+            self.write(pickle.GLOBAL + f"{module}\n{name or obj.__qualname__}\n".encode())
+            self.memoize(obj)
+
+        dispatch = {**pickle._Pickler.dispatch, type: save_global}  # type: ignore[attr-defined]
+
+
+def test_learning_rate_schedules():
+    assert [learning_rate_factor("constant", 0, step) for step in (0, 9)] == [1, 1]
+    assert [learning_rate_factor("constant", 4, step) for step in (0, 1, 4, 99)] == [0, 0.25, 1, 1]
+    assert [learning_rate_factor("noam", 4, step) for step in (0, 2, 4, 16)] == [0, 0.5, 1, 0.5]
