@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import REPOSITORY
 
+from conftest import REPOSITORY
 from relative_performer import build_model, data, preparation, runs
 from relative_performer.checkpoints import read_checkpoint
 from relative_performer.cli import UserError
@@ -23,7 +23,8 @@ from relative_performer.options import MODEL_OPTIONS
 from relative_performer.training import learning_rate_factor
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
-SMALL = "--dim 8 --depth 1 --heads 2 --batch_size 8 --limit_train 32 --limit_val 16 --threads 1".split()
+SIZES = ("--dim", 8, "--depth", 1, "--heads", 2, "--batch_size", 8)
+SMALL = (*SIZES, "--limit_train", 32, "--limit_val", 16, "--threads", 1)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +71,11 @@ def test_train_and_test(call, digits, tmp_path):
     assert hparams["model"] == "RelativePerformer"
     assert {"pos_scales", "content_rel_attn", "learning_rate", "seed", "data_sha256", "threads"} <= hparams.keys()
     assert [row["epoch"] for row in read(run_dir / "metrics.csv")] == ["0", "1"]
-    assert read(run_dir / "metrics.csv")[0].keys() == {"epoch", "step", *(f"{s}/{m}" for s in ("train", "val") for m in ("loss", "acc"))}
+    assert read(run_dir / "metrics.csv")[0].keys() == {
+        "epoch",
+        "step",
+        *(f"{s}/{m}" for s in ("train", "val") for m in ("loss", "acc")),
+    }
     assert list(run_dir.glob("events.out.tfevents.*"))
 
     call("test.py", "--output", "one.csv", run_dir)
@@ -84,7 +89,9 @@ def test_train_and_test(call, digits, tmp_path):
     assert (tmp_path / "all.csv").read_text().startswith(published + "n_parameters,")
 
     # every image counts, the last partial batch too
-    model = build_model("RelativePerformer", in_features=1, **{o.name: hparams[o.name] for o in MODEL_OPTIONS if o.name in hparams})
+    model = build_model(
+        "RelativePerformer", in_features=1, **{o.name: hparams[o.name] for o in MODEL_OPTIONS if o.name in hparams}
+    )
     model.load_state_dict({key.removeprefix("model."): value for key, value in weights(run_dir, runs.BEST).items()})
     arrays = data.load("Digits", digits)
     images = torch.from_numpy(arrays["test_images"]) / 255
@@ -92,7 +99,18 @@ def test_train_and_test(call, digits, tmp_path):
         predicted = torch.cat([model.eval()(batch).argmax(1) for batch in images.split(8)]).numpy()
     assert float(one[0]["test/acc"]) == pytest.approx((predicted == arrays["test_labels"]).mean(), abs=1e-6)
 
-    call("test_shifted.py", "--min_shift", 2, "--labels", 1, 7, "--output", "shift.csv", run_dir, run_dir.with_name("version_1"))
+    call(
+        "test_shifted.py",
+        "--min_shift",
+        2,
+        "--labels",
+        1,
+        7,
+        "--output",
+        "shift.csv",
+        run_dir,
+        run_dir.with_name("version_1"),
+    )
     shifted = read(tmp_path / "shift.csv")
     assert list(shifted[0]) == ["run_dir", "shift", "accuracy_mean", "accuracy_std", "loss_mean", "loss_std"]
     assert [row["shift"] for row in shifted] == 2 * ["-2", "-1", "0", "1", "2"]
@@ -114,7 +132,7 @@ def test_killed_training_goes_on_as_if_never_interrupted(call, digits):
     train = ["train.py", *SMALL, "--max_epochs", "4", "--data_path", digits, "--version", "x", "--ff_dropout", "0.5"]
     train += ["--feature_redraw_interval", "3", "Performer", "Digits"]
     call(*train, "--exp_name", "whole")
-    command = [sys.executable, SCRIPTS / train[0], *train[1:], "--exp_name", "killed"]
+    command = [sys.executable, SCRIPTS / train[0], *map(str, train[1:]), "--exp_name", "killed"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         for line in process.stdout:
@@ -279,13 +297,13 @@ def test_import_of_the_authors_runs(call, digits, shared, tmp_path, capsys):
 class _NamesOnly:
     """A pickle module that writes classes by name without looking whether they can be imported."""
 
-    class Pickler(pickle._Pickler):  # type: ignore[name-defined]
+    class Pickler(pickle._Pickler):
         def save_global(self, obj, name=None):
             module = obj.__module__
             self.write(pickle.GLOBAL + f"{module}\n{name or obj.__qualname__}\n".encode())
             self.memoize(obj)
 
-        dispatch = {**pickle._Pickler.dispatch, type: save_global}  # type: ignore[attr-defined]
+        dispatch = pickle._Pickler.dispatch | {type: save_global}
 
 
 def test_learning_rate_schedules():

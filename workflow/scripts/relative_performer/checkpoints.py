@@ -150,7 +150,7 @@ class _Inert:
 
 
 # Lightning 1.1 wrote these classes into every checkpoint; they are read as names, not imported
-LEGACY_GLOBALS = [
+LEGACY_GLOBALS: list[Any] = [
     (type("ModelCheckpoint", (_Inert,), {}), "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
     (type("EarlyStopping", (_Inert,), {}), "pytorch_lightning.callbacks.early_stopping.EarlyStopping"),
     (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),

@@ -5,7 +5,7 @@ import difflib
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class UserError(Exception):
@@ -15,7 +15,7 @@ class UserError(Exception):
 class ArgumentParser(argparse.ArgumentParser):
     """An argparse parser that reports a wrong argument in one line and knows no abbreviations."""
 
-    def __init__(self, **options) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
@@ -105,7 +105,7 @@ def probability(text: str) -> float:
     return value
 
 
-def _bounded(kind, text: str, least, what: str):
+def _bounded(kind: Callable[[str], Any], text: str, least: float, what: str) -> Any:
     try:
         value = kind(text)
     except ValueError:

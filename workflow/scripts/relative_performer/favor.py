@@ -51,15 +51,16 @@ def favor_attention(query: Operand, key: Operand, value: Tensor, directions: Ten
     with torch.autocast(value.device.type, enabled=False):
         dtype = torch.promote_types(value.dtype, torch.float32)
         scale = directions.shape[1] ** -0.25
-        w = directions.to(dtype)
-        parts: list[Any] = []
-        for operand in (query, key):
-            width = operand.own.shape[-1]
-            shared = (None, None)
-            if operand.shared is not None:
-                shared = project(scale * operand.shared.to(dtype), w[:, width:])
-            parts.append((operand.own.to(dtype), w[:, :width], *shared))
-        return _FavorAttention.apply(*parts[0], *parts[1], value.to(dtype), scale, key_stabilizer == "head")
+        sides = [*_side(query, directions.to(dtype), scale), *_side(key, directions.to(dtype), scale)]
+        return _FavorAttention.apply(value.to(dtype), scale, key_stabilizer == "head", *sides)
+
+
+def _side(operand: Operand, directions: Tensor, scale: float) -> "_Side":
+    width = operand.own.shape[-1]
+    own, w = operand.own.to(directions.dtype), directions[:, :width]
+    if operand.shared is None:
+        return _Side(own, w, None, None)
+    return _Side(own, w, *project(scale * operand.shared.to(directions.dtype), directions[:, width:]))
 
 
 def query_features(query: Tensor, directions: Tensor) -> Tensor:
@@ -74,110 +75,133 @@ def key_features(key: Tensor, directions: Tensor) -> Tensor:
     return (projected - (half_norm + projected.amax())).exp() + EPSILON
 
 
-def project(
-    x: Tensor, w: Tensor, shared: Tensor | None = None, shared_norm: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return W x (…, N, m) and |x|²/2 (…, N, 1), and add what the part shared by all images contributes."""
-    projected, half_norm = x @ w.T, x.square().sum(-1, keepdim=True) / 2
-    if shared is None:
-        return projected, half_norm
-    return projected.add_(shared), half_norm.add_(shared_norm)
+def project(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    """Return W x (…, N, m) and |x|²/2 (…, N, 1)."""
+    return x @ w.T, x.square().sum(-1, keepdim=True) / 2
+
+
+class _Side(NamedTuple):
+    """Queries or keys, the columns of W for their own part, and what the shared part adds to projections and norms."""
+
+    own: Tensor  # (B, H, N, width)
+    w: Tensor  # (m, width)
+    shared: Tensor | None  # (H or 1, N, m)
+    shared_norm: Tensor | None  # (H or 1, N, 1)
+
+    def project(self, images: slice, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the scaled x of some images, s W x and s²|x|²/2."""
+        x = scale * self.own[images]
+        projected, half_norm = project(x, self.w)
+        if self.shared is not None and self.shared_norm is not None:
+            projected += self.shared
+            half_norm += self.shared_norm
+        return x, projected, half_norm
+
+
+class _Grads:
+    """The gradients of one _Side, filled image by image."""
+
+    def __init__(self, side: _Side) -> None:
+        self.w = side.w
+        self.own = torch.empty_like(side.own)
+        self.shared = None if side.shared is None else torch.zeros_like(side.shared)
+        self.shared_norm = None if side.shared_norm is None else torch.zeros_like(side.shared_norm)
+
+    def add(self, images: slice, x: Tensor, scale: float, projected: Tensor, minus_norm: Tensor) -> None:
+        """Take the gradient of the projections and minus that of the half norms of some images."""
+        self.own[images] = torch.addcmul(projected @ self.w, x, minus_norm, value=-1).mul_(scale)
+        if self.shared is not None and self.shared_norm is not None:
+            self.shared += projected.sum(0).sum_to_size(self.shared.shape)
+            self.shared_norm -= minus_norm.sum(0).sum_to_size(self.shared_norm.shape)
 
 
 class _FavorAttention(torch.autograd.Function):
-    """Attention of scaled queries and keys, features recomputed in the backward pass, and never kept.
+    """Attention from scaled queries and keys; features are recomputed in the backward pass and never kept.
 
-    On the CPU the images pass one by one, so that a chunk's features stay in the cache. The value gets a column of
-    ones, whose attention is the denominator. Both maxima take part in the gradient.
+    On the CPU the images pass one by one, so that the features of one stay in the cache. The value gets a column of
+    ones, whose attention is the denominator. Both stabilising maxima take part in the gradient.
     """
 
     @staticmethod
-    def forward(ctx, q, w_q, q_shared, q_norm, k, w_k, k_shared, k_norm, value, scale, per_head):  # type: ignore[override]
-        batch, heads, queries, _ = q.shape
-        width = value.shape[-1]
-        step = batch if value.is_cuda else 1
+    def forward(ctx: Any, value: Tensor, scale: float, per_head: bool, *sides: Any) -> Tensor:
+        query, key = _Side(*sides[:4]), _Side(*sides[4:])
+        chunks = _chunks(value)
         sums, maxima = [], []
-        for x, v in zip(k.split(step), value.split(step), strict=True):
-            projected, half_norm = project(scale * x, w_k, k_shared, k_norm)
+        for images in chunks:
+            _, projected, half_norm = key.project(images, scale)
             maximum = projected.amax((-1, -2), keepdim=True) if per_head else projected.amax()
             phi = projected.sub_(half_norm + maximum).exp_()
-            sums.append(phi.mT @ _with_ones(v))
+            sums.append(phi.mT @ _with_ones(value[images]))  # (b, H, m, d + 1)
             maxima.append(maximum)
-        top = None if per_head else torch.stack(maxima).amax()
-        out, denominators = value.new_empty(batch, queries, heads, width), []
-        for i, (x, v) in enumerate(zip(q.split(step), value.split(step), strict=True)):
-            if top is not None:
-                sums[i] *= (maxima[i] - top).exp()
-            sums[i] += EPSILON * _with_ones(v).sum(-2, keepdim=True)
-            projected, half_norm = project(scale * x, w_q, q_shared, q_norm)
+        if not per_head:  # what was stabilised chunk by chunk is now by the whole batch
+            top = torch.stack(maxima).amax()
+            sums = [x * (maximum - top).exp() for x, maximum in zip(sums, maxima, strict=True)]
+        out, denominators = value.new_empty(len(value), query.own.shape[2], *value.shape[1::2]), []
+        for i, images in enumerate(chunks):
+            sums[i] += EPSILON * _with_ones(value[images]).sum(-2, keepdim=True)
+            _, projected, half_norm = query.project(images, scale)
             phi = projected.sub_(half_norm + projected.amax(-1, keepdim=True)).exp_().add_(EPSILON)
             result = phi @ sums[i]  # (b, H, Q, d + 1)
-            torch.div(result[..., :-1], result[..., -1:], out=out[i * step : (i + 1) * step].transpose(1, 2))
+            torch.div(result[..., :-1], result[..., -1:], out=out[images].transpose(1, 2))
             denominators.append(result[..., -1:])
         out = out.flatten(2)
-        ctx.save_for_backward(
-            q, w_q, q_shared, q_norm, k, w_k, k_shared, k_norm, value, out, *sums, *denominators, *maxima
-        )
-        ctx.scale, ctx.per_head, ctx.step = scale, per_head, step
+        ctx.save_for_backward(value, out, *sides, *sums, *denominators, *maxima)
+        ctx.scale, ctx.per_head = scale, per_head
         return out
 
     @staticmethod
-    def backward(ctx, grad):  # type: ignore[override]
-        q, w_q, q_shared, q_norm, k, w_k, k_shared, k_norm, value, out, *rest = ctx.saved_tensors
-        step, scale, heads = ctx.step, ctx.scale, q.shape[1]
-        chunks = len(rest) // 3
-        sums, denominators, maxima = rest[:chunks], rest[chunks : 2 * chunks], rest[2 * chunks :]
-        grad, out = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (grad, out))
-        grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(value)
-        shared_grads = [None if x is None else torch.zeros_like(x) for x in (q_shared, q_norm, k_shared, k_norm)]
-        top = maxima if ctx.per_head else chunks * [torch.stack(maxima).amax()]
-        total = 0
-        for i in range(chunks):
-            rows = slice(i * step, (i + 1) * step)
-            # numerator and denominator
-            ratio = grad[rows] / denominators[i]
-            pull = torch.cat([ratio, -(ratio * out[rows]).sum(-1, keepdim=True)], dim=-1)  # (b, H, Q, d + 1)
-            # queries
-            x = scale * q[rows]
-            projected, half_norm = project(x, w_q, q_shared, q_norm)
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        value, out, *rest = ctx.saved_tensors
+        query, key = _Side(*rest[:4]), _Side(*rest[4:8])
+        chunks = _chunks(value)
+        sums, denominators, maxima = (rest[8 + i * len(chunks) : 8 + (i + 1) * len(chunks)] for i in range(3))
+        tops = maxima if ctx.per_head else len(chunks) * [torch.stack(maxima).amax()]
+        out, grad = (x.unflatten(-1, (value.shape[1], -1)).transpose(1, 2) for x in (out, grad))
+        query_grads, key_grads, value_grad = _Grads(query), _Grads(key), torch.empty_like(value)
+        total = value.new_zeros(())
+        for i, images in enumerate(chunks):
+            ratio = grad[images] / denominators[i]
+            pull = torch.cat([ratio, -(ratio * out[images]).sum(-1, keepdim=True)], dim=-1)  # (b, H, Q, d + 1)
+
+            x, projected, half_norm = query.project(images, ctx.scale)
             largest = projected.argmax(-1, keepdim=True)
             phi = projected.sub_(half_norm + projected.gather(-1, largest)).exp_()
             pulled = (pull @ sums[i].mT).mul_(phi)
-            sum_pull = phi.add_(EPSILON).mT @ pull  # (b, H, m, d + 1)
             row_sums = pulled.sum(-1, keepdim=True)
             pulled.scatter_add_(-1, largest, -row_sums)
-            grad_q[rows] = torch.addcmul(pulled @ w_q, x, row_sums, value=-1).mul_(scale)
-            _add_shared(shared_grads[0], shared_grads[1], pulled, row_sums)
-            # keys and values
-            x = scale * k[rows]
-            projected, half_norm = project(x, w_k, k_shared, k_norm)
-            largest = projected.flatten(-2).argmax(-1, keepdim=True) if ctx.per_head else None
-            phi = projected.sub_(half_norm + top[i]).exp_()
-            pulled = (_with_ones(value[rows]) @ sum_pull.mT).mul_(phi)
-            grad_v[rows] = phi.add_(EPSILON) @ sum_pull[..., :-1]
+            query_grads.add(images, x, ctx.scale, pulled, row_sums)
+            sum_pull = phi.add_(EPSILON).mT @ pull  # (b, H, m, d + 1)
+
+            x, projected, half_norm = key.project(images, ctx.scale)
+            largest = projected.flatten(-2).argmax(-1, keepdim=True) if ctx.per_head else largest
+            phi = projected.sub_(half_norm + tops[i]).exp_()
+            pulled = (_with_ones(value[images]) @ sum_pull.mT).mul_(phi)
             row_sums = pulled.sum(-1, keepdim=True)
-            if largest is not None:
-                pulled.flatten(-2).scatter_add_(-1, largest, -row_sums.sum((-1, -2))[..., None])
-            total = total + row_sums.sum()
-            grad_k[rows] = torch.addcmul(pulled @ w_k, x, row_sums, value=-1).mul_(scale)
-            _add_shared(shared_grads[2], shared_grads[3], pulled, row_sums)
+            if ctx.per_head:
+                pulled.flatten(-2).scatter_add_(-1, largest, -row_sums.sum(-2))
+            else:
+                total += row_sums.sum()
+            key_grads.add(images, x, ctx.scale, pulled, row_sums)
+            value_grad[images] = phi.add_(EPSILON) @ sum_pull[..., :-1]
         if not ctx.per_head:
-            chunk = int(torch.stack(maxima).argmax()) if chunks > 1 else 0
-            rows = slice(chunk * step, (chunk + 1) * step)
-            projected, _ = project(scale * k[rows], w_k, k_shared, k_norm)
-            image, head, token, feature = torch.unravel_index(projected.argmax(), projected.shape)
-            grad_k[chunk * step + image, head, token] -= scale * total * w_k[feature]
-            if shared_grads[2] is not None:
-                shared_grads[2][head % len(shared_grads[2]), token, feature] -= total
-        return (grad_q, None, *shared_grads[:2], grad_k, None, *shared_grads[2:], grad_v, None, None)
+            _pull_at_maximum(key, key_grads, chunks[int(torch.stack(maxima).argmax())], ctx.scale, total)
+        own_grads = [(g.own, None, g.shared, g.shared_norm) for g in (query_grads, key_grads)]
+        return (value_grad, None, None, *own_grads[0], *own_grads[1])
+
+
+def _chunks(value: Tensor) -> list[slice]:
+    step = len(value) if value.is_cuda else 1
+    return [slice(start, start + step) for start in range(0, len(value), step)]
 
 
 def _with_ones(v: Tensor) -> Tensor:
     return torch.cat([v, v.new_ones(*v.shape[:-1], 1)], dim=-1)
 
 
-def _add_shared(grad: Tensor | None, norm_grad: Tensor | None, pulled: Tensor, row_sums: Tensor) -> None:
-    """Add a chunk's gradient of the projections and half norms to those of the shared part."""
-    if grad is not None and norm_grad is not None:
-        grad += pulled.sum(0).sum_to_size(grad.shape)
-        norm_grad -= row_sums.sum(0).sum_to_size(norm_grad.shape)
+def _pull_at_maximum(key: _Side, grads: _Grads, images: slice, scale: float, total: Tensor) -> None:
+    """Subtract the gradient of the maximum over the whole batch, which lies in `images`, where it is attained."""
+    _, projected, _ = key.project(images, scale)
+    image, head, token, feature = torch.unravel_index(projected.argmax(), projected.shape)
+    grads.own[images][image, head, token] -= scale * total * key.w[feature]
+    if grads.shared is not None:
+        grads.shared[head % len(grads.shared), token, feature] -= total

@@ -71,4 +71,5 @@ def sources(script: str) -> list[str]:
     """Return the paths of a script of the pipeline and of the library modules that it imports, at any depth."""
     finder = ModuleFinder(path=[str(SCRIPTS)])
     finder.run_script(str(SCRIPTS / script))
-    return sorted({os.path.relpath(module.__file__) for module in finder.modules.values() if module.__file__})
+    files = [getattr(module, "__file__", None) for module in finder.modules.values()]
+    return sorted({os.path.relpath(file) for file in files if file})

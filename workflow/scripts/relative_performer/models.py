@@ -4,7 +4,7 @@ B: images, n: side, c: channels, N = n² + 1: tokens, D: dim.
 """
 
 from types import SimpleNamespace as Options
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +74,7 @@ class ImageTransformer(nn.Module):
             self.calls_since_redraw += 1
             return
         self.calls_since_redraw = 0
-        for block in self.blocks:
+        for block in cast(list[Block], self.blocks):
             block.attention.redraw()
 
     # the count is state, but as a buffer on a GPU every call would have to wait to read it
@@ -93,7 +93,7 @@ class Block(nn.Module):
     def __init__(self, attention: nn.Module, dim: int, ff_dropout: float) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
-        self.attention = attention
+        self.attention: Any = attention
         self.feed_forward_norm = nn.LayerNorm(dim)
         self.feed_forward = nn.Sequential(
             nn.Linear(dim, 4 * dim), nn.GELU(), nn.Dropout(ff_dropout), nn.Linear(4 * dim, dim)

@@ -22,12 +22,15 @@ def naive_logits(name: str, options: Mapping[str, Any], state: Mapping[str, Tens
     pixels = embed(options["embedding_type"], state, images).flatten(1, 2)
     p = positions(name, options, state, side)  # (N − 1, E) or None
     if name == "Performer":
+        assert p is not None
         pixels = pixels + p
     class_token = state["class_query"].expand(len(images), 1, -1)
     class_last = name == "ClippedRelativePerformer"
     x = torch.cat([pixels, class_token] if class_last else [class_token, pixels], dim=1)
     for block in range(options["depth"]):
-        own = {key.removeprefix(f"blocks.{block}."): t for key, t in state.items() if key.startswith(f"blocks.{block}.")}
+        own = {
+            key.removeprefix(f"blocks.{block}."): t for key, t in state.items() if key.startswith(f"blocks.{block}.")
+        }
         x = x + attend(name, options, own, normalise(own, "attention_norm", x), p, side)
         hidden = gelu(affine(own, "feed_forward.0", normalise(own, "feed_forward_norm", x)))
         x = x + affine(own, "feed_forward.3", hidden)

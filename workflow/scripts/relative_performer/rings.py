@@ -4,6 +4,7 @@ A ring of radius e is the set of pixels at distance exactly e. Tensors are (…,
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ class WeightedRingSum(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, weights: Tensor, v: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, weights: Tensor, v: Tensor) -> Tensor:  # type: ignore[override]
         ctx.save_for_backward(weights, v)
         out = torch.zeros_like(v)
         for e, ring in enumerate(ring_sums(v, weights.shape[-1])):
@@ -24,7 +25,7 @@ class WeightedRingSum(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         weights, v = ctx.saved_tensors
         rings = ring_sums(v, weights.shape[-1])
         grad_weights = torch.stack([(grad * ring).sum(-1) for ring in rings], dim=-1)

@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -121,7 +122,7 @@ class Classifier(pl.LightningModule):
     def on_train_start(self) -> None:
         """Stop at once when a run is resumed that early stopping had already ended."""
         stopping = self.trainer.early_stopping_callback
-        if stopping.wait_count >= stopping.patience:
+        if stopping and stopping.wait_count >= stopping.patience:
             self.trainer.should_stop = True
 
     def on_train_epoch_start(self) -> None:
@@ -149,7 +150,7 @@ class Classifier(pl.LightningModule):
         if self.global_step == self.run["max_steps"]:
             self.trainer.should_stop = True
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, and a learning rate that follows `schedule` and `warmup`."""
         optimizer = torch.optim.Adam(self.parameters(), lr=self.run["learning_rate"], betas=(0.9, 0.98))
         factor = partial(learning_rate_factor, self.run["schedule"], self.run["warmup"])

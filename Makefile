@@ -1,0 +1,36 @@
+# make demo   the whole way on embedded data, in minutes      make test   the tests
+# make lint   format, lint, types                             make clean  delete the environment
+# Each does all the set-up that it needs. CORES=N limits the processor cores.
+
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+BIN := .venv/bin
+
+.PHONY: demo test lint clean
+
+demo: .venv/complete
+	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml -- all
+
+test: .venv/complete
+	$(BIN)/python -m pytest
+
+lint: .venv/complete
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --configfile config/demo.yaml
+
+clean:
+	rm -rf .venv
+
+.venv/complete: requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "error: $(PYTHON) is missing or older than 3.11: install Python 3.11 or newer, or name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "error: $(PYTHON) has no venv module: install it (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 2; }
+	@echo "setting up .venv (once, some minutes: torch is large)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt --constraint constraints.txt
+	touch $@

@@ -1,0 +1,31 @@
+"""What the smoke configuration must have left behind. Not collected with the tests: it needs the run's results."""
+
+import itertools
+
+import pandas as pd
+
+from conftest import REPOSITORY
+from relative_performer.names import EMBEDDINGS, MODELS
+
+RESULTS, FIGURES = REPOSITORY / "results" / "smoke", REPOSITORY / "figures" / "smoke"
+DATASETS = ("MNIST", "FashionMNIST", "CIFAR10")
+
+
+def test_every_combination_was_trained_and_tested():
+    runs = pd.read_csv(RESULTS / "model_evaluations.csv")
+    assert set(zip(runs["model"], runs["dataset"], runs["embedding_type"], strict=True)) == set(
+        itertools.product(MODELS, DATASETS, EMBEDDINGS)
+    )
+    assert runs[["test/acc", "test/loss", "val/acc", "val/loss"]].notna().all(axis=None)
+    for dataset in DATASETS[:2]:
+        shift = pd.read_csv(RESULTS / f"{dataset}_shift.csv")
+        assert len(shift) == len(MODELS) * len(EMBEDDINGS) * 17
+        assert set(shift["run_dir"]) <= set(runs["run_dir"])
+
+
+def test_tables_and_figures_are_there():
+    names = [RESULTS / "tables" / f"accuracy.{kind}" for kind in ("csv", "md", "tex")]
+    names += [
+        FIGURES / f"{name}.{kind}" for name in ("shift", "accuracy", "learning_curves") for kind in ("pdf", "png")
+    ]
+    assert [str(path) for path in names if not path.exists() or not path.stat().st_size] == []

@@ -1,0 +1,151 @@
+"""The pipeline as a user runs it, on a few embedded images: what it makes, and what makes which rule run again."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import REPOSITORY
+from relative_performer.cli import UserError
+from relative_performer.grid import check_config, expand
+
+SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
+TINY = {
+    "name": "tiny",
+    "options": {"dim": 8, "depth": 1, "heads": 2, "max_epochs": 1, "limit_train": 32, "limit_val": 16},
+    "experiments": {
+        "main": {"dataset": "Digits", "seed": [0, 1], "models": {"Performer": {}, "ClippedRelativePerformer": {}}}
+    },
+    "shift": {"min_shift": 3},
+    "limit_test": 16,
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A copy of the project in which the tiny configuration has been run."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("Snakefile", "config.yaml", "config", "workflow", "profiles", "envs"):
+        source = REPOSITORY / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, folder / name)
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    done = snakemake(folder, "all")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml", "--", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def stale(folder: Path, target: str = "all") -> set[str]:
+    """The rules that would run."""
+    done = snakemake(folder, target, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    return set(re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.MULTILINE)) - {"all", "figures"}
+
+
+def test_it_makes_tables_and_figures(project):
+    for name in ("shift", "accuracy", "learning_curves"):
+        assert (project / f"figures/tiny/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (project / f"figures/tiny/{name}.pdf").read_bytes().startswith(b"%PDF")
+    table = (project / "results/tiny/tables/accuracy.md").read_text()
+    assert "±" in table
+    assert "ClippedRelativePerformer" in table
+    shift = (project / "results/tiny/Digits_shift.csv").read_text().splitlines()
+    assert shift[0] == "run_dir,shift,accuracy_mean,accuracy_std,loss_mean,loss_std"
+    assert len(shift) == 1 + 4 * 7
+
+
+def test_a_second_run_has_nothing_to_do_even_after_a_fresh_checkout(project):
+    assert stale(project) == set()
+    for path in [project / "Snakefile", *project.glob("workflow/**/*.*"), *project.glob("envs/*")]:
+        path.touch()
+    assert stale(project) == set()
+
+
+def test_an_edit_makes_exactly_the_rules_stale_that_use_the_file(project):
+    figures = {"plot_shift", "plot_accuracy", "plot_curves"}
+    collected = {"collect_evaluations", "collect_shifts", "make_tables", *figures}
+    for module, rules in {
+        "plotting.py": figures,
+        "shifts.py": {"test", "test_shifted", "shift_examples", *collected},
+    }.items():
+        path = project / "workflow/scripts/relative_performer" / module
+        before = path.read_text()
+        path.write_text(before + "\n# edited\n")
+        assert stale(project) == rules
+        path.write_text(before)
+    assert stale(project) == set()
+
+
+def test_figures_are_drawn_from_the_tables_alone(project):
+    shutil.move(project / "results/tiny/runs", project / "runs")
+    (project / "figures/tiny/shift.png").unlink()
+    assert stale(project, "figures") == {"plot_shift"}
+    shutil.move(project / "runs", project / "results/tiny/runs")
+    assert snakemake(project, "figures").returncode == 0
+
+
+def test_a_wrong_configuration_ends_it_in_one_line(project):
+    (project / "wrong.yaml").write_text("name: wrong\nexperiments: {a: {dataset: Digits, models: {Perfomer: }}}\n")
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "wrong.yaml", "--", "all"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if "profile" not in line]
+    assert len(said) == 1, done.stderr
+    assert "Perfomer" in said[0]
+
+
+def only(**experiment: Any) -> dict[str, Any]:
+    return {"experiments": {"a": {"dataset": "MNIST", **experiment}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"nmae": "x"}, "unknown key 'nmae': .*did you mean name"),
+        ({"name": "a/b"}, "name: 'a/b' does not match"),
+        ({"shift": {"min_shift": 16}}, "shift.min_shift: 16 is greater than the maximum of 15"),
+        ({"shift": {"labels": []}}, "shift.labels"),
+        ({"threads": 0}, "threads: 0 is less than the minimum of 1"),
+        ({"gpus": "one"}, "gpus: 'one' is not of type 'integer'"),
+        ({"data": {"md5": {"CIFAR10": {"cifar-10-python.tar.gz": "xyz"}}}}, "data.md5.CIFAR10.cifar-10-python.tar.gz"),
+        ({"experiments": {}}, "experiments"),
+        (only(dataset="MINST", models={"Performer": {}}), "MINST.*MNIST"),
+        (only(models={"Performer": {"pos_scales": 4}}), "a: Performer has no option 'pos_scales'"),
+        (only(models={"Performer": {"dim": [8, -8]}}), "a: dim: '-8' is not a positive integer"),
+        (only(dim=8, heads=3, models={"Performer": {}}), "dim 8 is not divisible by heads 3"),
+        ({"options": {"learning_rat": 1}}, "no option 'learning_rat': .*did you mean learning_rate"),
+        ({"options": {"depth": []}}, "options.depth"),
+    ],
+)
+def test_wrong_values_are_named(change, said):
+    with pytest.raises(UserError, match=said) as caught:
+        checked({"data": {}, "options": {}, **TINY, **change})
+    assert "\n" not in str(caught.value)
+
+
+def checked(config: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    check_config(config, SCHEMA)
+    return expand(config)
+
+
+def test_the_paper_is_the_default():
+    runs = checked(yaml.safe_load((REPOSITORY / "config.yaml").read_text()))
+    assert len(runs) == 36
+    assert {(run["model"], run["dataset"], run["embedding_type"]) for run in runs.values()} == {
+        (model, dataset, embedding)
+        for model in ("Performer", "NoposPerformer", "RelativePerformer", "ClippedRelativePerformer")
+        for dataset in ("MNIST", "FashionMNIST", "CIFAR10")
+        for embedding in ("linear", "MLP", "lookup")
+    }
+    sizes = {(run["dim"], run["depth"], run["heads"], run["learning_rate"]) for run in runs.values()}
+    assert sizes == {(256, 6, 8, 5e-5)}
