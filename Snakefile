@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 # jobs run this interpreter; a conda environment comes before it on the path when it is activated
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
 from snakemake.utils import min_version, validate
@@ -42,6 +42,7 @@ wildcard_constraints:
     run=r"[^/]+",
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/test.smk"

@@ -17,13 +17,14 @@ rule plot_shift:
         mem_mb=2000,
         runtime=10,
     params:
+        out=lambda wildcards, output: Path(output[0]).parent,
         shifts=lambda wildcards, input: [f"{name}={csv}" for name, csv in zip(SHIFTED, input.shifts)],
         examples=lambda wildcards, input: [f"{name}={csv}" for name, csv in zip(SHIFTED, input.examples)],
     message:
         "draw accuracy over shift of {RESULTS}"
     shell:
         "python workflow/scripts/plot_shift.py --evaluations {input.evaluations} --shift {params.shifts}"
-        " --examples {params.examples} --out {FIGURES} > {log} 2>&1"
+        " --examples {params.examples} --out {params.out} > {log} 2>&1"
 
 
 rule plot_accuracy:
@@ -42,10 +43,12 @@ rule plot_accuracy:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        out=lambda wildcards, output: Path(output[0]).parent,
     message:
         "draw accuracy by model and embedding of {RESULTS}"
     shell:
-        "python workflow/scripts/plot_accuracy.py {input.evaluations} --out {FIGURES} > {log} 2>&1"
+        "python workflow/scripts/plot_accuracy.py {input.evaluations} --out {params.out} > {log} 2>&1"
 
 
 rule plot_curves:
@@ -65,11 +68,13 @@ rule plot_curves:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        out=lambda wildcards, output: Path(output[0]).parent,
     message:
         "draw the learning curves of {RESULTS}"
     shell:
         "python workflow/scripts/plot_curves.py --evaluations {input.evaluations} --curves {input.curves}"
-        " --out {FIGURES} > {log} 2>&1"
+        " --out {params.out} > {log} 2>&1"
 
 
 rule figures:

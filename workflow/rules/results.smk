@@ -1,11 +1,3 @@
-def run_files(kind, dataset=None):
-    return [
-        f"{RESULTS}/{kind}/{experiment}/{run}.csv"
-        for (experiment, run), options in RUNS.items()
-        if dataset in (None, options["dataset"])
-    ]
-
-
 rule collect_evaluations:
     input:
         code=grid.sources("collect_csv.py"),
@@ -91,12 +83,13 @@ rule shift_examples:
         mem_mb=2000,
         runtime=10,
     params:
+        data_path=lambda wildcards, input: Path(input.data).parent,
         label=config["shift"]["labels"][0],
         min_shift=config["shift"]["min_shift"],
     message:
         "pick the example images of {wildcards.dataset}"
     shell:
-        "python workflow/scripts/shift_examples.py {wildcards.dataset} --data_path {DATA} --label {params.label}"
+        "python workflow/scripts/shift_examples.py {wildcards.dataset} --data_path {params.data_path} --label {params.label}"
         " --min_shift {params.min_shift} --output {output} > {log} 2>&1"
 
 
@@ -119,7 +112,7 @@ rule make_tables:
     message:
         "write the tables of {RESULTS}"
     shell:
-        "python workflow/scripts/make_tables.py {input.evaluations} --out {RESULTS}/tables > {log} 2>&1"
+        "python workflow/scripts/make_tables.py {input.evaluations} --out {params.out} > {log} 2>&1"
 
 
 rule tables:

@@ -20,12 +20,13 @@ rule test:
         runtime=240,
         gpu=config["gpus"],
     params:
+        data_path=lambda wildcards, input: Path(input.data).parent,
         limit=LIMIT_TEST,
-        run_dir=f"{RESULTS}/runs/{{experiment}}/{{run}}",
+        run_dir=lambda wildcards, input: Path(input.run[0]).parent,
     message:
         "test {wildcards.experiment}/{wildcards.run}"
     shell:
-        "python workflow/scripts/test.py {params.limit} --threads {threads} --data_path {DATA} --output {output}"
+        "python workflow/scripts/test.py {params.limit} --threads {threads} --data_path {params.data_path} --output {output}"
         " {params.run_dir} > {log} 2>&1"
 
 
@@ -48,12 +49,13 @@ rule test_shifted:
         runtime=240,
         gpu=config["gpus"],
     params:
+        data_path=lambda wildcards, input: Path(input.data).parent,
         limit=LIMIT_TEST,
         labels=config["shift"]["labels"],
         min_shift=config["shift"]["min_shift"],
-        run_dir=f"{RESULTS}/runs/{{experiment}}/{{run}}",
+        run_dir=lambda wildcards, input: Path(input.run[0]).parent,
     message:
         "test {wildcards.experiment}/{wildcards.run} on shifted images"
     shell:
         "python workflow/scripts/test_shifted.py --labels {params.labels} --min_shift {params.min_shift} {params.limit}"
-        " --threads {threads} --data_path {DATA} --output {output} {params.run_dir} > {log} 2>&1"
+        " --threads {threads} --data_path {params.data_path} --output {output} {params.run_dir} > {log} 2>&1"

@@ -1,7 +1,3 @@
-def run_data(wildcards):
-    return f"{DATA}/{RUNS[wildcards.experiment, wildcards.run]['dataset']}.npz"
-
-
 # summary.json is written last; the rest of the run folder is no output, because Snakemake deletes outputs before it
 # starts a job again, and an interrupted training goes on from its checkpoint
 rule train:
@@ -23,9 +19,11 @@ rule train:
         gpu=config["gpus"],
         machine="--accelerator auto --devices {}".format(config["gpus"]) if config["gpus"] else "--accelerator cpu",
     params:
+        data_path=lambda wildcards, input: Path(input.data).parent,
+        log_path=lambda wildcards, output: Path(output[0]).parents[2],
         options=lambda wildcards: grid.arguments(RUNS[wildcards.experiment, wildcards.run]),
     message:
         "train {wildcards.experiment}/{wildcards.run}"
     shell:
-        "python workflow/scripts/train.py {params.options} --threads {threads} {resources.machine} --data_path {DATA}"
-        " --log_path {RESULTS}/runs --exp_name {wildcards.experiment} --version {wildcards.run} > {log} 2>&1"
+        "python workflow/scripts/train.py {params.options} --threads {threads} {resources.machine} --data_path {params.data_path}"
+        " --log_path {params.log_path} --exp_name {wildcards.experiment} --version {wildcards.run} > {log} 2>&1"
