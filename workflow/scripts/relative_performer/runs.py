@@ -22,6 +22,7 @@ from relative_performer.files import write_atomically
 HPARAMS = "hparams.yaml"
 METRICS = "metrics.csv"
 SUMMARY = "summary.json"
+JOIN = "RELATIVE_PERFORMER_RUN_DIR"  # tells the processes of one training where it is
 MACHINE = ("data_path", "accelerator", "devices", "threads")  # hparams that may differ when a run is resumed
 BEST, LAST, RESUME = (f"checkpoints/{name}.ckpt" for name in ("best", "last", "resume"))
 
@@ -33,8 +34,14 @@ def open_run(folder: Path, version: str | None, hparams: Mapping[str, Any]) -> I
     Without a version a new folder version_X is made, X counting up; two processes never get the same one. A folder
     that was interrupted is resumed if its hparams are the same (but for MACHINE), and emptied otherwise.
 
+    The further processes of a training over several devices, which run the same command, join the first one's folder.
+
     Raises UserError for a finished run, one that another process trains, or a folder that cannot be written.
     """
+    if JOIN in os.environ:
+        run_dir = Path(os.environ[JOIN])
+        yield run_dir, (run_dir / RESUME).exists()
+        return
     try:
         run_dir = next_version(folder) if version is None else folder / version
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -51,7 +58,11 @@ def open_run(folder: Path, version: str | None, hparams: Mapping[str, Any]) -> I
         if not resumable:
             empty(run_dir)
         write_atomically(run_dir / HPARAMS, yaml.safe_dump(dict(hparams), sort_keys=False).encode())
-        yield run_dir, resumable
+        os.environ[JOIN] = str(run_dir)
+        try:
+            yield run_dir, resumable
+        finally:
+            del os.environ[JOIN]
 
 
 def _options(hparams: Mapping[str, Any]) -> dict[str, Any]:
