@@ -9,7 +9,7 @@ BIN := .venv/bin
 .PHONY: demo test lint clean
 
 demo: .venv/complete
-	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml -- all
+	$(BIN)/snakemake all --cores $(CORES) --configfile config/demo.yaml
 
 test: .venv/complete
 	$(BIN)/python -m pytest

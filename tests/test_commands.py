@@ -94,7 +94,7 @@ def test_train_and_test(call, digits, tmp_path):
     )
     model.load_state_dict({key.removeprefix("model."): value for key, value in weights(run_dir, runs.BEST).items()})
     arrays = data.load("Digits", digits)
-    images = torch.from_numpy(arrays["test_images"]) / 255
+    images = torch.from_numpy(arrays["test_images"]) / 255 * 2 - 1
     with torch.no_grad():
         predicted = torch.cat([model.eval()(batch).argmax(1) for batch in images.split(8)]).numpy()
     assert float(one[0]["test/acc"]) == pytest.approx((predicted == arrays["test_labels"]).mean(), abs=1e-6)

@@ -109,6 +109,8 @@ rule make_tables:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        out=lambda wildcards, output: Path(output[0]).parent,
     message:
         "write the tables of {RESULTS}"
     shell:
