@@ -41,7 +41,7 @@ def project(tmp_path_factory) -> Path:
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml", "--", *arguments]
+    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--configfile", "tiny.yaml"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
@@ -49,7 +49,8 @@ def stale(folder: Path, target: str = "all") -> set[str]:
     """The rules that would run."""
     done = snakemake(folder, target, "--dry-run")
     assert done.returncode == 0, done.stderr
-    return set(re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.MULTILINE)) - {"all", "figures"}
+    counts = re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.MULTILINE)
+    return set(counts) - {"all", "figures", "total"}
 
 
 def test_it_makes_tables_and_figures(project):
@@ -65,7 +66,7 @@ def test_it_makes_tables_and_figures(project):
 
 
 def test_a_second_run_has_nothing_to_do_even_after_a_fresh_checkout(project):
-    assert stale(project) == set()
+    assert "Nothing to be done" in snakemake(project, "all", "--dry-run").stdout
     for path in [project / "Snakefile", *project.glob("workflow/**/*.*"), *project.glob("envs/*")]:
         path.touch()
     assert stale(project) == set()
@@ -96,7 +97,7 @@ def test_figures_are_drawn_from_the_tables_alone(project):
 
 def test_a_wrong_configuration_ends_it_in_one_line(project):
     (project / "wrong.yaml").write_text("name: wrong\nexperiments: {a: {dataset: Digits, models: {Perfomer: }}}\n")
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "wrong.yaml", "--", "all"]
+    command = [sys.executable, "-m", "snakemake", "all", "--cores", "1", "--configfile", "wrong.yaml"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     said = [line for line in done.stderr.splitlines() if "profile" not in line]

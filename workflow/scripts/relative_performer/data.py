@@ -13,7 +13,7 @@ import numpy as np
 from relative_performer.cli import UserError
 
 CHANNELS = {"MNIST": 1, "FashionMNIST": 1, "CIFAR10": 3, "Digits": 1}
-# Mean and standard deviation per channel of images scaled to 0..1; MNIST and FashionMNIST are only scaled, as published.
+# Mean and standard deviation, by channel, of images scaled to 0..1. MNIST and FashionMNIST are only scaled.
 # Digits, which are not in the paper, go from -1 to 1: small models then learn from the start.
 NORMALISATION = {"CIFAR10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)), "Digits": ((0.5,), (0.5,))}
 SIZE = 32

@@ -119,8 +119,8 @@ class _Grads:
 class _FavorAttention(torch.autograd.Function):
     """Attention from scaled queries and keys; features are recomputed in the backward pass and never kept.
 
-    On the CPU the images pass in chunks whose features stay in the cache: one by one at the published size. The value gets a column of
-    ones, whose attention is the denominator. Both stabilising maxima take part in the gradient.
+    On the CPU the images pass in chunks whose features stay in the cache: one by one at the published size. The value
+    gets a column of ones, whose attention is the denominator. Both stabilising maxima take part in the gradient.
     """
 
     @staticmethod

@@ -121,29 +121,27 @@ def run_options(model: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 def _complete(model: str, own: Iterable[Option], chosen: Mapping[str, Any]) -> dict[str, Any]:
     known = {option.name: option for option in own}
+    complete = {name: option.default for name, option in known.items()}
     for name, value in chosen.items():
         if name not in known:
             raise TypeError(f"{model} has no option {name!r}: {nearest(name, known)}")
-        check_value(known[name], value)
-    complete = {name: chosen.get(name, option.default) for name, option in known.items()}
+        complete[name] = value_of(known[name], value)
     check_sizes(model, complete)
     return complete
 
 
-def check_value(option: Option, value: Any) -> None:
-    """Raise ValueError unless `value` is one that the command line could have given for `option`."""
+def value_of(option: Option, value: Any) -> Any:
+    """Return `value`, parsed if it is text (as 5e-5 is in YAML); raises ValueError if the option cannot have it."""
     if value is None and option.default is None:
-        return
+        return None
     if option.kind is bool:
         if type(value) is not bool:
             raise ValueError(f"{option.name}: {value!r} is not true or false")
-        return
+        return value
     try:
-        parsed = option.parse(str(value))
+        return option.parse(str(value))
     except argparse.ArgumentTypeError as error:
         raise ValueError(f"{option.name}: {error}") from None
-    if parsed != value:
-        raise ValueError(f"{option.name}: {value!r} is a {type(value).__name__}, not a {type(parsed).__name__}")
 
 
 def check_sizes(model: str, options: Mapping[str, Any]) -> None:

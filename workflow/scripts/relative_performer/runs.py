@@ -58,11 +58,7 @@ def open_run(folder: Path, version: str | None, hparams: Mapping[str, Any]) -> I
         if not resumable:
             empty(run_dir)
         write_atomically(run_dir / HPARAMS, yaml.safe_dump(dict(hparams), sort_keys=False).encode())
-        os.environ[JOIN] = str(run_dir)
-        try:
-            yield run_dir, resumable
-        finally:
-            del os.environ[JOIN]
+        yield run_dir, resumable
 
 
 def _options(hparams: Mapping[str, Any]) -> dict[str, Any]:

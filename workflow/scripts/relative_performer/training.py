@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import os
 import sys
 import time
 import warnings
@@ -49,7 +50,11 @@ def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mappi
     best = _checkpoint(run_dir / runs.BEST, monitor="val/acc", mode="max", save_on_train_epoch_end=False)
     state = _checkpoint(run_dir / runs.RESUME, save_on_train_epoch_end=True)
     trainer = _trainer(run_dir, hparams, [table, EarlyStopping("val/acc", mode="max", patience=PATIENCE), best, state])
-    trainer.fit(classifier, ckpt_path=run_dir / runs.RESUME if resume else None, weights_only=True)
+    os.environ[runs.JOIN] = str(run_dir)
+    try:
+        trainer.fit(classifier, ckpt_path=run_dir / runs.RESUME if resume else None, weights_only=True)
+    finally:
+        del os.environ[runs.JOIN]
     summary = {
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
