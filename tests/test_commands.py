@@ -116,9 +116,12 @@ def test_train_and_test(call, digits, tmp_path):
     assert [row["shift"] for row in shifted] == 2 * ["-2", "-1", "0", "1", "2"]
 
 
-@pytest.mark.parametrize("model", ["Performer", "ClippedRelativePerformer"])
-def test_same_seed_same_weights(call, digits, model):
-    train = ["train.py", *SMALL, "--max_epochs", 2, "--data_path", digits, "--exp_name"]
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    [("Performer", "32-true"), ("ClippedRelativePerformer", "32-true"), ("RelativePerformer", "bf16-mixed")],
+)
+def test_same_seed_same_weights(call, digits, model, precision):
+    train = ["train.py", *SMALL, "--max_epochs", 2, "--precision", precision, "--data_path", digits, "--exp_name"]
     call(*train, "a", model, "Digits")
     call(*train, "b", model, "Digits")
     call(*train, "c", "--seed", 1, model, "Digits")

@@ -1,3 +1,6 @@
+ACCELERATOR = "auto" if config["gpus"] else "cpu"
+
+
 def run_data(wildcards):
     return f"{DATA}/{RUNS[wildcards.experiment, wildcards.run]['dataset']}.npz"
 

@@ -18,7 +18,8 @@ rule test:
     resources:
         mem_mb=4000,
         runtime=240,
-        gpu=config["gpus"],
+        gpu=min(1, config["gpus"]),
+        machine=f"--accelerator {ACCELERATOR}",
     params:
         data_path=lambda wildcards, input: Path(input.data).parent,
         limit=LIMIT_TEST,
@@ -26,8 +27,8 @@ rule test:
     message:
         "test {wildcards.experiment}/{wildcards.run}"
     shell:
-        "python workflow/scripts/test.py {params.limit} --threads {threads} --data_path {params.data_path} --output {output}"
-        " {params.run_dir} > {log} 2>&1"
+        "python workflow/scripts/test.py {params.limit} {resources.machine} --threads {threads}"
+        " --data_path {params.data_path} --output {output} {params.run_dir} > {log} 2>&1"
 
 
 rule test_shifted:
@@ -47,7 +48,8 @@ rule test_shifted:
     resources:
         mem_mb=4000,
         runtime=240,
-        gpu=config["gpus"],
+        gpu=min(1, config["gpus"]),
+        machine=f"--accelerator {ACCELERATOR}",
     params:
         data_path=lambda wildcards, input: Path(input.data).parent,
         limit=LIMIT_TEST,
@@ -58,4 +60,5 @@ rule test_shifted:
         "test {wildcards.experiment}/{wildcards.run} on shifted images"
     shell:
         "python workflow/scripts/test_shifted.py --labels {params.labels} --min_shift {params.min_shift} {params.limit}"
-        " --threads {threads} --data_path {params.data_path} --output {output} {params.run_dir} > {log} 2>&1"
+        " {resources.machine} --threads {threads} --data_path {params.data_path} --output {output} {params.run_dir}"
+        " > {log} 2>&1"

@@ -17,7 +17,8 @@ rule train:
         mem_mb=8000,
         runtime=2880,
         gpu=config["gpus"],
-        machine="--accelerator auto --devices {}".format(config["gpus"]) if config["gpus"] else "--accelerator cpu",
+        # a resource and not a parameter: another machine must not make runs stale
+        machine=f"--accelerator {ACCELERATOR} --devices {max(1, config['gpus'])}",
     params:
         data_path=lambda wildcards, input: Path(input.data).parent,
         log_path=lambda wildcards, output: Path(output[0]).parents[2],

@@ -20,7 +20,8 @@ def main() -> None:
 
     import pandas as pd
 
-    from relative_performer.evaluation import TrainedRun, evaluate, set_threads
+    from relative_performer.devices import set_threads
+    from relative_performer.evaluation import TrainedRun, evaluate
     from relative_performer.files import write_csv
 
     set_threads(arguments.threads)

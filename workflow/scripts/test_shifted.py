@@ -23,7 +23,8 @@ def main() -> None:
 
     import pandas as pd
 
-    from relative_performer.evaluation import TrainedRun, set_threads, shift_test
+    from relative_performer.devices import set_threads
+    from relative_performer.evaluation import TrainedRun, shift_test
     from relative_performer.files import write_csv
 
     set_threads(arguments.threads)

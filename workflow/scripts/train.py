@@ -39,11 +39,12 @@ def main() -> None:
     import torch
 
     from relative_performer.data import load
+    from relative_performer.devices import pick_device, set_threads
     from relative_performer.runs import checksum, open_run
     from relative_performer.training import train
 
-    if hparams["threads"]:
-        torch.set_num_threads(hparams["threads"])
+    hparams["accelerator"] = pick_device(hparams["accelerator"], hparams["devices"]).type
+    set_threads(hparams["threads"])
     arrays = load(hparams["dataset"], data_path)
     hparams["data_sha256"] = checksum(data_path / f"{hparams['dataset']}.npz")
     hparams["threads"] = torch.get_num_threads()

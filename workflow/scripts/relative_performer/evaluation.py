@@ -14,6 +14,7 @@ from relative_performer.batches import Batches, model_input, subset
 from relative_performer.checkpoints import load_run
 from relative_performer.cli import UserError
 from relative_performer.data import load
+from relative_performer.devices import pick_device
 from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS
 from relative_performer.shifts import shift_columns, shiftable
 
@@ -46,22 +47,7 @@ class TrainedRun:
                 logits = self.model(model_input(x, self.hparams["dataset"], self.hparams["embedding_type"]))
                 losses.append(cross_entropy(logits, y, reduction="none"))
                 right.append((logits.argmax(-1) == y).float())
-        return torch.cat(losses).cpu(), torch.cat(right).cpu()
-
-
-def set_threads(threads: int | None) -> None:
-    """Use so many CPU threads; None leaves torch's choice."""
-    if threads:
-        torch.set_num_threads(threads)
-
-
-def pick_device(accelerator: str) -> torch.device:
-    """Return the device for `accelerator` (auto, cpu or cuda); raises UserError if it is not there."""
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    if accelerator == "cuda" and not torch.cuda.is_available():
-        raise UserError("accelerator cuda: torch finds no CUDA device here; use --accelerator cpu")
-    return torch.device(accelerator)
+        return torch.cat(losses).double().cpu(), torch.cat(right).double().cpu()
 
 
 def evaluate(run: TrainedRun, limit: int | None = None) -> dict[str, Any]:
@@ -78,7 +64,7 @@ def evaluate(run: TrainedRun, limit: int | None = None) -> dict[str, Any]:
     row |= runs.read_summary(run.run_dir)
     row |= {"n_parameters": sum(p.numel() for p in run.model.parameters()), "run_dir": str(run.run_dir)}
     own = [option.name for option in MODEL_OPTIONS + TRAINING_OPTIONS if option.name not in PUBLISHED_COLUMNS]
-    counts = ["train_images", "val_images", "test_images", "epochs", "images_seen", "seconds"]
+    counts = ["train_images", "val_images", "test_images", "epochs", "images_seen"]
     return {name: row.get(name) for name in [*PUBLISHED_COLUMNS, *own, *counts, "run_dir"]}
 
 

@@ -82,7 +82,7 @@ TRAINING_OPTIONS = (
 def add_options(parser: argparse._ActionsContainer, options: Iterable[Option]) -> None:
     """Add `options` to a command line; the help shows defaults, and the models where not all have an option."""
     for option in options:
-        default = "" if option.default in (None, False) else f" (default {option.default})"
+        default = "" if option.default is None or option.default is False else f" (default {option.default})"
         models = "" if option.models == MODELS else f" [{', '.join(option.models)}]"
         text = option.help + default + models
         if option.kind is bool:
