@@ -50,6 +50,21 @@ include: "workflow/rules/results.smk"
 include: "workflow/rules/figures.smk"
 
 
+# prints to the terminal and makes no file, so that it can be asked again
+rule plan:
+    input:
+        configs=workflow.configfiles,
+    log:
+        f"{RESULTS}/logs/plan.log",
+    conda:
+        "envs/train.yaml"
+    threads: workflow.cores
+    message:
+        "time a step of every model"
+    shell:
+        "python workflow/scripts/plan.py {input.configs} --threads {threads} 2> {log}"
+
+
 rule all:
     default_target: True
     input:

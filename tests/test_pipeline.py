@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from conftest import REPOSITORY
+from plan import report
 from relative_performer.cli import UserError
 from relative_performer.grid import check_config, expand
 
@@ -137,6 +138,15 @@ def test_wrong_values_are_named(change, said):
 def checked(config: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     check_config(config, SCHEMA)
     return expand(config)
+
+
+def test_the_plan_counts_runs_and_their_cost():
+    lines = report(checked({"data": {}, **TINY}), threads=1).splitlines()
+    assert lines[1].split()[:3] == ["main,", "Performer", "2"]
+    assert lines[3].startswith("all, and the data")
+    assert lines[3].split()[4] == "4"
+    least, hundred = map(float, lines[3].split()[5:7])
+    assert 0 <= least == hundred < 0.1  # one epoch is the most that this configuration allows
 
 
 def test_the_paper_is_the_default():
