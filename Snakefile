@@ -38,6 +38,7 @@ SHIFTED = [name for name in DATASETS if name != "CIFAR10"]
 
 wildcard_constraints:
     dataset="|".join(names.DATASETS),
+    model="|".join(names.MODELS),
     experiment=r"[^/]+",
     run=r"[^/]+",
 

@@ -55,7 +55,7 @@ def stale(folder: Path, target: str = "all") -> set[str]:
 
 
 def test_it_makes_tables_and_figures(project):
-    for name in ("shift", "accuracy", "learning_curves"):
+    for name in ("shift", "accuracy", "learning_curves", "attention_ClippedRelativePerformer_Digits"):
         assert (project / f"figures/tiny/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (project / f"figures/tiny/{name}.pdf").read_bytes().startswith(b"%PDF")
     table = (project / "results/tiny/tables/accuracy.md").read_text()
@@ -74,11 +74,12 @@ def test_a_second_run_has_nothing_to_do_even_after_a_fresh_checkout(project):
 
 
 def test_an_edit_makes_exactly_the_rules_stale_that_use_the_file(project):
-    figures = {"plot_shift", "plot_accuracy", "plot_curves"}
-    collected = {"collect_evaluations", "collect_shifts", "make_tables", *figures}
+    figures = {"plot_shift", "plot_accuracy", "plot_curves", "plot_attention"}
+    collected = {"collect_evaluations", "collect_shifts", "make_tables", *figures} - {"plot_attention"}
     for module, rules in {
         "plotting.py": figures,
         "shifts.py": {"test", "test_shifted", "shift_examples", *collected},
+        "maps.py": {"relative_attention", "plot_attention"},
     }.items():
         path = project / "workflow/scripts/relative_performer" / module
         before = path.read_text()

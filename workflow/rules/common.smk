@@ -1,4 +1,9 @@
 ACCELERATOR = "auto" if config["gpus"] else "cpu"
+RELATIVE_RUNS = {
+    (run["model"], run["dataset"]): f"{RESULTS}/runs/{experiment}/{name}/summary.json"
+    for (experiment, name), run in reversed(RUNS.items())
+    if run["model"] in ("RelativePerformer", "ClippedRelativePerformer")
+}
 
 
 def run_data(wildcards):
