@@ -104,7 +104,11 @@ def test_intended_model_has_its_own_line(tmp_path):
     table = reproduction(tmp_path, {"content_rel_attn": "True", "test/acc": 0.5})
     (row,) = table[table["status"] != "not run"].to_dict("records")
     assert (row["comparison"], row["content_rel_attn"], row["ours_mean"]) == ("intended", "true", 0.5)
-    assert row["within"] == ""  # a single seed
+    assert row["within"] == ""
+    published = ["--published", str(PUBLISHED[0]), "--cnn", str(PUBLISHED[1])]
+    compare_published.main([str(tmp_path / "evaluations.csv"), *published, "--out", str(tmp_path)])
+    line = "| content_rel_attn true (intended) | test/acc | 98.77 | 50.00 | 1 | −48.77 | one seed | full |"
+    assert line in (tmp_path / "reproduction.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def _line(row: Mapping[Hashable, Any]) -> list[str]:
     ours = percent(row, "ours_")
     status = f"{row['status']}: {row['scale']}" if row["scale"] else row["status"]
     numbers = [number(100 * row["published"]), ours, str(row["n_seeds"]), number(100 * row["difference"], True)]
-    within = {"true": "yes", "false": "no"}.get(row["within"], "")
+    within = {"true": "yes", "false": "no", "": "one seed" if row["status"] == "full" else ""}[row["within"]]
     return [row["model"], marked, row["metric"], *numbers, within, status]
 
 

@@ -76,5 +76,6 @@ def number(value: float, signed: bool = False) -> str:
     """Return a number with two decimals, blank for NaN; a signed one with + or −, and zero with neither."""
     if value != value:
         return ""
-    text = f"{value:+.2f}" if signed and round(value, 2) else f"{abs(round(value, 2)) if signed else value:.2f}"
-    return text.replace("-", "−")
+    rounded = round(value, 2) or 0.0  # never -0.0
+    sign = "+" if signed and rounded else ""
+    return f"{rounded:{sign}.2f}".replace("-", "−")
