@@ -49,6 +49,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/test.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/published.smk"
 
 
 # prints to the terminal and makes no file, so that it can be asked again
@@ -74,5 +75,6 @@ rule all:
 
 
 onsuccess:
-    made = [path for path in [*rules.figures.input, *rules.tables.input] if Path(path).exists()]
+    targets = [*rules.figures.input, *rules.tables.input, *rules.published.input]
+    made = [path for path in targets if Path(path).exists()]
     print("Open these:", *(path for path in made if path.endswith((".png", ".md"))), sep="\n  ")

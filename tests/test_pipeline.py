@@ -31,7 +31,7 @@ TINY = {
 def project(tmp_path_factory) -> Path:
     """A copy of the project in which the tiny configuration has been run."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("Snakefile", "config.yaml", "config", "workflow", "profiles", "envs"):
+    for name in ("Snakefile", "config.yaml", "config", "workflow", "profiles", "envs", "resources"):
         source = REPOSITORY / name
         copy = shutil.copytree if source.is_dir() else shutil.copy2
         copy(source, folder / name)
@@ -61,6 +61,8 @@ def test_it_makes_tables_and_figures(project):
     table = (project / "results/tiny/tables/accuracy.md").read_text()
     assert "±" in table
     assert "ClippedRelativePerformer" in table
+    assert "59 rows: 0 full, 0 reduced, 59 not run" in (project / "results/tiny/tables/reproduction.md").read_text()
+    assert "| Performer | ClippedRelativePerformer |" in (project / "results/tiny/tables/differences.md").read_text()
     shift = (project / "results/tiny/Digits_shift.csv").read_text().splitlines()
     assert shift[0] == "run_dir,shift,accuracy_mean,accuracy_std,loss_mean,loss_std"
     assert len(shift) == 1 + 4 * 7
@@ -75,7 +77,8 @@ def test_a_second_run_has_nothing_to_do_even_after_a_fresh_checkout(project):
 
 def test_an_edit_makes_exactly_the_rules_stale_that_use_the_file(project):
     figures = {"plot_shift", "plot_accuracy", "plot_curves", "plot_attention"}
-    collected = {"collect_evaluations", "collect_shifts", "make_tables", *figures} - {"plot_attention"}
+    tables = {"make_tables", "compare_models", "compare_published"}
+    collected = {"collect_evaluations", "collect_shifts", *tables, *figures} - {"plot_attention"}
     for module, rules in {
         "plotting.py": figures,
         "shifts.py": {"test", "test_shifted", "shift_examples", *collected},
@@ -116,6 +119,7 @@ def only(**experiment: Any) -> dict[str, Any]:
     [
         ({"nmae": "x"}, "unknown key 'nmae': .*did you mean name"),
         ({"name": "a/b"}, "name: 'a/b' does not match"),
+        ({"name": "published"}, "name: 'published' does not match"),
         ({"shift": {"min_shift": 16}}, "shift.min_shift: 16 is greater than the maximum of 15"),
         ({"shift": {"labels": []}}, "shift.labels"),
         ({"threads": 0}, "threads: 0 is less than the minimum of 1"),

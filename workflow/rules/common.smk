@@ -4,6 +4,7 @@ RELATIVE_RUNS = {
     for (experiment, name), run in reversed(RUNS.items())
     if run["model"] in ("RelativePerformer", "ClippedRelativePerformer")
 }
+PUBLISHED = {kind: f"resources/published_{kind}.csv" for kind in ("evaluations", "shift", "cnn")}
 
 
 def run_data(wildcards):

@@ -4,6 +4,8 @@ rule plot_shift:
         evaluations=rules.collect_evaluations.output,
         shifts=expand(rules.collect_shifts.output, dataset=SHIFTED),
         examples=expand(rules.shift_examples.output, dataset=SHIFTED),
+        # the published curves are of class 1: other classes are not comparable
+        published=PUBLISHED["shift"] if config["shift"]["labels"] == [1] else [],
     output:
         multiext(f"{FIGURES}/shift", ".pdf", ".png"),
     log:
@@ -20,11 +22,12 @@ rule plot_shift:
         out=lambda wildcards, output: Path(output[0]).parent,
         shifts=lambda wildcards, input: [f"{name}={csv}" for name, csv in zip(SHIFTED, input.shifts)],
         examples=lambda wildcards, input: [f"{name}={csv}" for name, csv in zip(SHIFTED, input.examples)],
+        published=lambda wildcards, input: f"--published {input.published}" if input.published else "",
     message:
         "draw accuracy over shift of {RESULTS}"
     shell:
         "python workflow/scripts/plot_shift.py --evaluations {input.evaluations} --shift {params.shifts}"
-        " --examples {params.examples} --out {params.out} > {log} 2>&1"
+        " --examples {params.examples} {params.published} --out {params.out} > {log} 2>&1"
 
 
 rule plot_accuracy:
