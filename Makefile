@@ -1,18 +1,23 @@
 # make demo   the whole way on embedded data, in minutes      make test   the tests
 # make lint   format, lint, types                             make clean  delete the environment
+# make report CONFIG=config/demo.yaml   one page, report.html, of what a configuration has made
 # Each does all the set-up that it needs. CORES=N limits the processor cores.
 
 PYTHON ?= python3
+CONFIG ?= config.yaml
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint report clean
 
 demo: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile config/demo.yaml
 
 test: .venv/complete
 	$(BIN)/python -m pytest
+
+report: .venv/complete
+	$(BIN)/snakemake all --cores $(CORES) --configfile $(CONFIG) --report report.html
 
 lint: .venv/complete
 	$(BIN)/ruff format --check .

@@ -36,6 +36,9 @@ DATASETS = [name for name in names.DATASETS if any(run["dataset"] == name for ru
 SHIFTED = [name for name in DATASETS if name != "CIFAR10"]
 
 
+report: "workflow/report/workflow.rst"
+
+
 wildcard_constraints:
     dataset="|".join(names.DATASETS),
     model="|".join(names.MODELS),

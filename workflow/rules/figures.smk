@@ -7,7 +7,8 @@ rule plot_shift:
         # the published curves are of class 1: other classes are not comparable
         published=PUBLISHED["shift"] if config["shift"]["labels"] == [1] else [],
     output:
-        multiext(f"{FIGURES}/shift", ".pdf", ".png"),
+        f"{FIGURES}/shift.pdf",
+        report(f"{FIGURES}/shift.png", caption="../report/shift.rst", category="Figures"),
     log:
         f"{RESULTS}/logs/plot_shift.log",
     benchmark:
@@ -35,7 +36,8 @@ rule plot_accuracy:
         code=grid.sources("plot_accuracy.py"),
         evaluations=rules.collect_evaluations.output,
     output:
-        multiext(f"{FIGURES}/accuracy", ".pdf", ".png"),
+        f"{FIGURES}/accuracy.pdf",
+        report(f"{FIGURES}/accuracy.png", caption="../report/accuracy.rst", category="Figures"),
     log:
         f"{RESULTS}/logs/plot_accuracy.log",
     benchmark:
@@ -60,7 +62,8 @@ rule plot_curves:
         evaluations=rules.collect_evaluations.output,
         curves=rules.collect_curves.output,
     output:
-        multiext(f"{FIGURES}/learning_curves", ".pdf", ".png"),
+        f"{FIGURES}/learning_curves.pdf",
+        report(f"{FIGURES}/learning_curves.png", caption="../report/learning_curves.rst", category="Figures"),
     log:
         f"{RESULTS}/logs/plot_curves.log",
     benchmark:
@@ -110,7 +113,13 @@ rule plot_attention:
         code=grid.sources("plot_attention.py"),
         maps=rules.relative_attention.output,
     output:
-        multiext(f"{FIGURES}/attention_{{model}}_{{dataset}}", ".pdf", ".png"),
+        f"{FIGURES}/attention_{{model}}_{{dataset}}.pdf",
+        report(
+            f"{FIGURES}/attention_{{model}}_{{dataset}}.png",
+            caption="../report/attention.rst",
+            category="Figures",
+            subcategory="Attention over relative positions",
+        ),
     log:
         f"{RESULTS}/logs/plot_attention/{{model}}_{{dataset}}.log",
     benchmark:

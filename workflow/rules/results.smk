@@ -3,7 +3,7 @@ rule collect_evaluations:
         code=grid.sources("collect_csv.py"),
         csv=run_files("evaluations"),
     output:
-        f"{RESULTS}/model_evaluations.csv",
+        report(f"{RESULTS}/model_evaluations.csv", caption="../report/evaluations.rst", category="Runs"),
     log:
         f"{RESULTS}/logs/collect_evaluations.log",
     benchmark:
@@ -98,7 +98,8 @@ rule make_tables:
         code=grid.sources("make_tables.py"),
         evaluations=rules.collect_evaluations.output,
     output:
-        multiext(f"{RESULTS}/tables/accuracy", ".csv", ".md", ".tex"),
+        report(f"{RESULTS}/tables/accuracy.csv", caption="../report/accuracy_table.rst", category="Tables"),
+        multiext(f"{RESULTS}/tables/accuracy", ".md", ".tex"),
     log:
         f"{RESULTS}/logs/make_tables.log",
     benchmark:
@@ -122,7 +123,8 @@ rule compare_models:
         code=grid.sources("compare_models.py"),
         evaluations=rules.collect_evaluations.output,
     output:
-        multiext(f"{RESULTS}/tables/differences", ".csv", ".md", ".tex"),
+        report(f"{RESULTS}/tables/differences.csv", caption="../report/differences.rst", category="Tables"),
+        multiext(f"{RESULTS}/tables/differences", ".md", ".tex"),
     log:
         f"{RESULTS}/logs/compare_models.log",
     benchmark:
@@ -148,7 +150,8 @@ rule compare_published:
         published=PUBLISHED["evaluations"],
         cnn=PUBLISHED["cnn"],
     output:
-        multiext(f"{RESULTS}/tables/reproduction", ".csv", ".md", ".tex"),
+        report(f"{RESULTS}/tables/reproduction.csv", caption="../report/reproduction.rst", category="Tables"),
+        multiext(f"{RESULTS}/tables/reproduction", ".md", ".tex"),
     log:
         f"{RESULTS}/logs/compare_published.log",
     benchmark:
