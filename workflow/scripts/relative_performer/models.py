@@ -28,7 +28,7 @@ def build_model(name: str, *, in_features: int, num_classes: int = 10, **chosen:
     """
     options = model_options(check_model(name), chosen)
     if name in BASELINES:
-        # only now: torchvision takes a second to import, which every command on Performers would wait for
+        # only now: torchvision takes a second to import, which a test of a Performer need not wait for
         from relative_performer.baselines import build_baseline
 
         return build_baseline(name, in_features, num_classes)

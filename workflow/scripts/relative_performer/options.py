@@ -159,7 +159,7 @@ def check_sizes(model: str, options: Mapping[str, Any]) -> None:
     """Raise ValueError where sizes do not go together."""
     if model == "ResNet18" and "batch_size" in options and options["batch_size"] < 2 * options.get("devices", 1):
         raise ValueError(
-            f"batch_size {options['batch_size']} leaves ResNet18's batch normalisation less than two images"
+            f"batch_size {options['batch_size']} leaves ResNet18's batch normalisation fewer than two images"
         )
     if model not in PERFORMERS:
         return
