@@ -38,6 +38,7 @@ SHIFTED = [name for name in DATASETS if name != "CIFAR10"]
 
 wildcard_constraints:
     dataset="|".join(names.DATASETS),
+    model="|".join(names.MODELS),
     experiment=r"[^/]+",
     run=r"[^/]+",
 
@@ -48,6 +49,22 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/test.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/published.smk"
+
+
+# prints to the terminal and makes no file, so that it can be asked again
+rule plan:
+    input:
+        configs=workflow.configfiles,
+    log:
+        f"{RESULTS}/logs/plan.log",
+    conda:
+        "envs/train.yaml"
+    threads: workflow.cores
+    message:
+        "time a step of every model"
+    shell:
+        "python workflow/scripts/plan.py {input.configs} --threads {threads} 2> {log}"
 
 
 rule all:
@@ -58,5 +75,6 @@ rule all:
 
 
 onsuccess:
-    made = [path for path in [*rules.figures.input, *rules.tables.input] if Path(path).exists()]
+    targets = [*rules.figures.input, *rules.tables.input, *rules.published.input]
+    made = [path for path in targets if Path(path).exists()]
     print("Open these:", *(path for path in made if path.endswith((".png", ".md"))), sep="\n  ")

@@ -26,7 +26,8 @@ def test_every_combination_was_trained_and_tested():
 
 
 def test_tables_and_figures_are_there():
-    names = [RESULTS / "tables" / f"accuracy.{kind}" for kind in ("csv", "md", "tex")]
+    tables = ("accuracy", "differences", "reproduction")
+    names = [RESULTS / "tables" / f"{name}.{kind}" for name in tables for kind in ("csv", "md", "tex")]
     names += [
         FIGURES / f"{name}.{kind}" for name in ("shift", "accuracy", "learning_curves") for kind in ("pdf", "png")
     ]

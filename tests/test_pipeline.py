@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from conftest import REPOSITORY
+from plan import report
 from relative_performer.cli import UserError
 from relative_performer.grid import arguments, check_config, expand
 
@@ -30,7 +31,7 @@ TINY = {
 def project(tmp_path_factory) -> Path:
     """A copy of the project in which the tiny configuration has been run."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("Snakefile", "config.yaml", "config", "workflow", "profiles", "envs"):
+    for name in ("Snakefile", "config.yaml", "config", "workflow", "profiles", "envs", "resources"):
         source = REPOSITORY / name
         copy = shutil.copytree if source.is_dir() else shutil.copy2
         copy(source, folder / name)
@@ -54,12 +55,14 @@ def stale(folder: Path, target: str = "all") -> set[str]:
 
 
 def test_it_makes_tables_and_figures(project):
-    for name in ("shift", "accuracy", "learning_curves"):
+    for name in ("shift", "accuracy", "learning_curves", "attention_ClippedRelativePerformer_Digits"):
         assert (project / f"figures/tiny/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (project / f"figures/tiny/{name}.pdf").read_bytes().startswith(b"%PDF")
     table = (project / "results/tiny/tables/accuracy.md").read_text()
     assert "±" in table
     assert "ClippedRelativePerformer" in table
+    assert "59 rows: 0 full, 0 reduced, 59 not run" in (project / "results/tiny/tables/reproduction.md").read_text()
+    assert "| Performer | ClippedRelativePerformer |" in (project / "results/tiny/tables/differences.md").read_text()
     shift = (project / "results/tiny/Digits_shift.csv").read_text().splitlines()
     assert shift[0] == "run_dir,shift,accuracy_mean,accuracy_std,loss_mean,loss_std"
     assert len(shift) == 1 + 4 * 7
@@ -73,11 +76,13 @@ def test_a_second_run_has_nothing_to_do_even_after_a_fresh_checkout(project):
 
 
 def test_an_edit_makes_exactly_the_rules_stale_that_use_the_file(project):
-    figures = {"plot_shift", "plot_accuracy", "plot_curves"}
-    collected = {"collect_evaluations", "collect_shifts", "make_tables", *figures}
+    figures = {"plot_shift", "plot_accuracy", "plot_curves", "plot_attention"}
+    tables = {"make_tables", "compare_models", "compare_published"}
+    collected = {"collect_evaluations", "collect_shifts", *tables, *figures} - {"plot_attention"}
     for module, rules in {
         "plotting.py": figures,
         "shifts.py": {"test", "test_shifted", "shift_examples", *collected},
+        "maps.py": {"relative_attention", "plot_attention"},
     }.items():
         path = project / "workflow/scripts/relative_performer" / module
         before = path.read_text()
@@ -114,6 +119,7 @@ def only(**experiment: Any) -> dict[str, Any]:
     [
         ({"nmae": "x"}, "unknown key 'nmae': .*did you mean name"),
         ({"name": "a/b"}, "name: 'a/b' does not match"),
+        ({"name": "published"}, "name: 'published' does not match"),
         ({"shift": {"min_shift": 16}}, "shift.min_shift: 16 is greater than the maximum of 15"),
         ({"shift": {"labels": []}}, "shift.labels"),
         ({"threads": 0}, "threads: 0 is less than the minimum of 1"),
@@ -140,6 +146,15 @@ def test_wrong_values_are_named(change, said):
 def checked(config: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     check_config(config, SCHEMA)
     return expand(config)
+
+
+def test_the_plan_counts_runs_and_their_cost():
+    lines = report(checked({"data": {}, **TINY}), threads=1).splitlines()
+    assert lines[1].split()[:3] == ["main,", "Performer", "2"]
+    assert lines[3].startswith("all, and the data")
+    assert lines[3].split()[4] == "4"
+    least, hundred = map(float, lines[3].split()[5:7])
+    assert 0 <= least == hundred < 0.1  # one epoch is the most that this configuration allows
 
 
 def test_the_paper_is_the_default():

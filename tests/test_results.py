@@ -64,12 +64,16 @@ def test_tables_show_mean_and_deviation_over_seeds(evaluations, tmp_path):
     main("make_tables", evaluations, "--out", tmp_path)
     lines = (tmp_path / "accuracy.md").read_text().splitlines()
     assert "| model | embedding | MNIST | FashionMNIST | runs |" in lines
-    assert "| Performer | linear | 81.00 ± 1.41 | 62.00 ± 2.83 | 2 |" in lines
-    assert "| RelativePerformer | linear | **91.00 ± 1.41** | **72.00 ± 2.83** | 2 |" in lines
+    assert "| Performer | linear | 81.00 ± 1.41 [80.00, 82.00] | 62.00 ± 2.83 [60.00, 64.00] | 2 |" in lines
+    assert (
+        "| RelativePerformer | linear | **91.00 ± 1.41 [90.00, 92.00]** | **72.00 ± 2.83 [70.00, 74.00]** | 2 |"
+        in lines
+    )
     tidy = pd.read_csv(tmp_path / "accuracy.csv").set_index(["model", "dataset"])
     row = dict(tidy.loc[[("RelativePerformer", "FashionMNIST")]].iloc[0])
     assert row["test/acc_mean"] == pytest.approx(0.72)
     assert row["val/acc_std"] == pytest.approx(0.04 / 2**0.5)
+    assert (row["val/acc_low"], row["val/acc_high"]) == pytest.approx((0.7, 0.74))
     assert (row["n_seeds"], row["n_parameters"], row["images_seen_mean"]) == (2, 4741706, 1500)
 
 
@@ -79,6 +83,7 @@ def test_single_seed_has_no_deviation(tmp_path):
     texts = [(tmp_path / f"accuracy.{suffix}").read_text() for suffix in ("csv", "md", "tex")]
     assert not any("nan" in text for text in texts)
     assert "| Performer | linear | 98.77 | 1 |" in texts[1]
+    assert "a single seed has neither" in texts[1]
 
 
 def test_varied_options_become_columns_of_their_experiment(tmp_path):
@@ -212,10 +217,10 @@ def test_shift_figure_shows_the_numbers_of_the_csv(tmp_path, seeds):
     np.testing.assert_array_equal(x, np.arange(-8, 9))
     np.testing.assert_allclose(y, means)
     band = np.array(panel.collections[0].get_paths()[0].vertices, float)[:, 1]
-    std = 0.2 if seeds == 1 else 0.02 / 2**0.5
-    assert band.min() == pytest.approx(means.min() - std)
-    assert band.max() == pytest.approx(min(1, means.max() + std))
-    assert ("seeds" in figure.get_supxlabel()) == (seeds == 2)
+    half = 0.2 if seeds == 1 else 0.01
+    assert band.min() == pytest.approx(means.min() - half)
+    assert band.max() == pytest.approx(min(1, means.max() + half))
+    assert ("bootstrap 95 % interval over the seeds" in figure.get_supxlabel()) == (seeds == 2)
     assert panel.get_title() == "MNIST"
 
 

@@ -1,4 +1,10 @@
 ACCELERATOR = "auto" if config["gpus"] else "cpu"
+RELATIVE_RUNS = {
+    (run["model"], run["dataset"]): f"{RESULTS}/runs/{experiment}/{name}/summary.json"
+    for (experiment, name), run in reversed(RUNS.items())
+    if run["model"] in ("RelativePerformer", "ClippedRelativePerformer")
+}
+PUBLISHED = {kind: f"resources/published_{kind}.csv" for kind in ("evaluations", "shift", "cnn")}
 
 
 def run_data(wildcards):

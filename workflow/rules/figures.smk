@@ -4,6 +4,8 @@ rule plot_shift:
         evaluations=rules.collect_evaluations.output,
         shifts=expand(rules.collect_shifts.output, dataset=SHIFTED),
         examples=expand(rules.shift_examples.output, dataset=SHIFTED),
+        # the published curves are of class 1: other classes are not comparable
+        published=PUBLISHED["shift"] if config["shift"]["labels"] == [1] else [],
     output:
         multiext(f"{FIGURES}/shift", ".pdf", ".png"),
     log:
@@ -20,11 +22,12 @@ rule plot_shift:
         out=lambda wildcards, output: Path(output[0]).parent,
         shifts=lambda wildcards, input: [f"{name}={csv}" for name, csv in zip(SHIFTED, input.shifts)],
         examples=lambda wildcards, input: [f"{name}={csv}" for name, csv in zip(SHIFTED, input.examples)],
+        published=lambda wildcards, input: f"--published {input.published}" if input.published else "",
     message:
         "draw accuracy over shift of {RESULTS}"
     shell:
         "python workflow/scripts/plot_shift.py --evaluations {input.evaluations} --shift {params.shifts}"
-        " --examples {params.examples} --out {params.out} > {log} 2>&1"
+        " --examples {params.examples} {params.published} --out {params.out} > {log} 2>&1"
 
 
 rule plot_accuracy:
@@ -77,8 +80,59 @@ rule plot_curves:
         " --out {params.out} > {log} 2>&1"
 
 
+# the first run of every model with relative positions and dataset
+rule relative_attention:
+    input:
+        code=grid.sources("relative_attention.py"),
+        run=lambda wildcards: RELATIVE_RUNS[wildcards.model, wildcards.dataset],
+    output:
+        f"{RESULTS}/attention/{{model}}_{{dataset}}.csv",
+    log:
+        f"{RESULTS}/logs/relative_attention/{{model}}_{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/relative_attention/{{model}}_{{dataset}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        run_dir=lambda wildcards, input: Path(input.run).parent,
+    message:
+        "read what {wildcards.model} has learnt of positions on {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/relative_attention.py --output {output} {params.run_dir} > {log} 2>&1"
+
+
+rule plot_attention:
+    input:
+        code=grid.sources("plot_attention.py"),
+        maps=rules.relative_attention.output,
+    output:
+        multiext(f"{FIGURES}/attention_{{model}}_{{dataset}}", ".pdf", ".png"),
+    log:
+        f"{RESULTS}/logs/plot_attention/{{model}}_{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_attention/{{model}}_{{dataset}}.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        name=lambda wildcards, output: Path(output[0]).stem,
+        out=lambda wildcards, output: Path(output[0]).parent,
+    message:
+        "draw what {wildcards.model} has learnt of positions on {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/plot_attention.py {input.maps} --name {params.name} --out {params.out} > {log} 2>&1"
+
+
 rule figures:
     input:
         rules.plot_shift.output if SHIFTED else [],
         rules.plot_accuracy.output,
         rules.plot_curves.output,
+        [expand(rules.plot_attention.output, model=model, dataset=dataset) for model, dataset in RELATIVE_RUNS],

@@ -117,6 +117,59 @@ rule make_tables:
         "python workflow/scripts/make_tables.py {input.evaluations} --out {params.out} > {log} 2>&1"
 
 
+rule compare_models:
+    input:
+        code=grid.sources("compare_models.py"),
+        evaluations=rules.collect_evaluations.output,
+    output:
+        multiext(f"{RESULTS}/tables/differences", ".csv", ".md", ".tex"),
+    log:
+        f"{RESULTS}/logs/compare_models.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_models.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        out=lambda wildcards, output: Path(output[0]).parent,
+    message:
+        "compare the models of {RESULTS} pairwise"
+    shell:
+        "python workflow/scripts/compare_models.py {input.evaluations} --out {params.out} > {log} 2>&1"
+
+
+rule compare_published:
+    input:
+        code=grid.sources("compare_published.py"),
+        evaluations=rules.collect_evaluations.output,
+        published=PUBLISHED["evaluations"],
+        cnn=PUBLISHED["cnn"],
+    output:
+        multiext(f"{RESULTS}/tables/reproduction", ".csv", ".md", ".tex"),
+    log:
+        f"{RESULTS}/logs/compare_published.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_published.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        out=lambda wildcards, output: Path(output[0]).parent,
+    message:
+        "compare {RESULTS} with the published results"
+    shell:
+        "python workflow/scripts/compare_published.py {input.evaluations} --published {input.published} --cnn {input.cnn}"
+        " --out {params.out} > {log} 2>&1"
+
+
 rule tables:
     input:
         rules.make_tables.output,
+        rules.compare_models.output,
+        rules.compare_published.output,

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from relative_performer import plotting
 from relative_performer.cli import ArgumentParser, run
 from relative_performer.frames import read_csv, read_evaluations
+from relative_performer.intervals import high, low
 
 CURVES = {"run_dir": str, "epoch": int, "train/acc": float, "val/acc": float}
 
@@ -18,8 +19,9 @@ CURVES = {"run_dir": str, "epoch": int, "train/acc": float, "val/acc": float}
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         description="Draw learning_curves.pdf and learning_curves.png: accuracy on the validation split (solid) and\n"
-        "the training split (dashed) over epochs, a panel per dataset and embedding, a line per model. An outlined\n"
-        "mark stands at the best validation epoch of every run: its weights are those that are tested.",
+        "the training split (dashed) over epochs, a panel per dataset and embedding, a line per model; with several\n"
+        "seeds their mean, and for the validation the bootstrap 95 % interval as a band. An outlined mark stands at\n"
+        "the best validation epoch of every run: its weights are those that are tested.",
         epilog="example:\n"
         "  plot_curves.py --evaluations results/paper/model_evaluations.csv \\\n"
         "    --curves results/paper/learning_curves.csv --out figures/paper",
@@ -39,7 +41,10 @@ def curves_figure(curves: pd.DataFrame) -> Figure:
     plotting.legend(figure, curves, linestyle="-")
     several = curves.duplicated([*plotting.PANEL_ROWS, "dataset", "model", "settings", "epoch"]).any()
     mean = ", mean over the seeds that reached the epoch" if several else ""
-    plotting.footnote(figure, f"Solid: validation; dashed: training{mean}.\nOutlined: best validation epoch of a run.")
+    bands = " Bands: bootstrap 95 % interval of the validation over these seeds." if several else ""
+    plotting.footnote(
+        figure, f"Solid: validation; dashed: training{mean}.\nOutlined: best validation epoch of a run.{bands}"
+    )
     return figure
 
 
@@ -47,10 +52,12 @@ def _draw_panel(panel: Axes, curves: pd.DataFrame) -> None:
     step = max(1, curves["epoch"].nunique() // 6)
     for number, (style, rows) in enumerate(plotting.lines_of_panel(curves)):
         mean = rows.groupby("epoch")[["train/acc", "val/acc"]].mean()
+        band = rows.groupby("epoch")["val/acc"].agg([low, high])
         best = best_epochs(rows)
         apart = (number * step // 4, step)  # staggered, so that marks of lines that coincide do not
         panel.plot(mean.index + 1, mean["train/acc"], color=style["color"], linestyle="--", linewidth=0.7)
         panel.plot(mean.index + 1, mean["val/acc"], **style | {"linestyle": "-"}, linewidth=1.2, markevery=apart)
+        panel.fill_between(band.index + 1, band["low"], band["high"], color=style["color"], alpha=0.15, linewidth=0)
         outlined = {"marker": style["marker"], "markersize": 6.5, "markeredgecolor": "black", "markeredgewidth": 0.8}
         panel.plot(
             best["epoch"] + 1, best["val/acc"], color=style["color"], linestyle="none", clip_on=False, **outlined

@@ -13,35 +13,42 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from relative_performer import plotting
 from relative_performer.cli import ArgumentParser, UserError, run
 from relative_performer.frames import read_csv, read_evaluations
+from relative_performer.intervals import high, low
+from relative_performer.published import read_shifts
 
 SHIFT = {"run_dir": str, "shift": int, "accuracy_mean": float, "accuracy_std": float}
 EXAMPLES = {"shift": int, "row": int, "column": int, "value": float}
+PUBLISHED = {"linestyle": (0, (4, 2)), "linewidth": 0.8, "marker": "", "zorder": 1.9}  # behind our own lines
 IMAGE_SIZE = 36  # points: neighbours, 3 pixels of shift apart, just do not touch
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         description="Draw shift.pdf and shift.png: accuracy over shift, a panel per dataset, a line per model with a\n"
-        "band of one standard deviation (over seeds; over test images where there is one seed), and below each panel\n"
-        "an example image, shifted. Several embeddings make several rows of panels.",
+        "band (bootstrap 95 % interval over seeds; one standard deviation over test images where there is one seed),\n"
+        "and below each panel an example image, shifted. Several embeddings make several rows of panels. Published\n"
+        "curves of the same dataset and model are dashed; they are of the linear embedding.",
         epilog="example:\n"
         "  plot_shift.py --evaluations results/paper/model_evaluations.csv \\\n"
         "    --shift MNIST=results/paper/MNIST_shift.csv \\\n"
-        "    --examples MNIST=results/paper/MNIST_examples.csv --out figures/paper",
+        "    --examples MNIST=results/paper/MNIST_examples.csv \\\n"
+        "    --published resources/published_shift.csv --out figures/paper",
     )
     parser.add_argument("--evaluations", type=Path, required=True, metavar="CSV", help="one row per run")
     parser.add_argument(
         "--shift", nargs="+", type=dataset_path, required=True, metavar="DATASET=CSV", help="results of test_shifted.py"
     )
     parser.add_argument(
-        "--examples", nargs="+", type=dataset_path, required=True, metavar="DATASET=CSV", help="shifted example images"
+        "--examples", nargs="+", type=dataset_path, metavar="DATASET=CSV", help="shifted example images"
     )
+    parser.add_argument("--published", type=Path, metavar="CSV", help="published shift results, to compare with")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figure")
     options = parser.parse_args(arguments)
     runs = plotting.describe(read_evaluations(options.evaluations))
     results = pd.concat([shift_results(runs, dataset, path) for dataset, path in options.shift])
-    examples = {dataset: read_csv(path, EXAMPLES) for dataset, path in options.examples}
-    plotting.save(shift_figure(results, examples), options.out, "shift")
+    examples = options.examples and {dataset: read_csv(path, EXAMPLES) for dataset, path in options.examples}
+    published = read_shifts(options.published) if options.published else None
+    plotting.save(shift_figure(results, examples, published), options.out, "shift")
 
 
 def dataset_path(text: str) -> tuple[str, Path]:
@@ -64,47 +71,71 @@ def shift_results(runs: pd.DataFrame, dataset: str, path: Path) -> pd.DataFrame:
     return results
 
 
-def shift_figure(results: pd.DataFrame, examples: Mapping[str, pd.DataFrame]) -> Figure:
-    """Return the figure of shift results (joined with their runs) and example images by dataset (a row per pixel).
+def shift_figure(
+    results: pd.DataFrame, examples: Mapping[str, pd.DataFrame] | None = None, published: pd.DataFrame | None = None
+) -> Figure:
+    """Return the figure of shift results, joined with their runs.
 
-    Raises UserError if a dataset has no examples.
+    examples: by dataset, a row per pixel. published: other results to compare with, as `read_shifts` returns them.
+    Raises UserError if examples are given, but none for one of the datasets.
     """
-    lacking = [dataset for dataset in results["dataset"].unique() if dataset not in examples]
+    lacking = [dataset for dataset in results["dataset"].unique() if examples is not None and dataset not in examples]
     if lacking:
         raise UserError(f"--examples lacks {lacking[0]}, which --shift names")
-    figure = plotting.panels(
-        results, 3.1, lambda panel, rows: _draw_panel(panel, rows, examples[rows["dataset"].iloc[0]])
-    )
-    plotting.legend(figure, results)
+
+    def draw(panel: Axes, rows: pd.DataFrame) -> None:
+        _draw_lines(panel, rows)
+        for style, line in plotting.lines_of_panel(counterparts(rows, published)):
+            panel.plot(line["shift"], line["accuracy_mean"], **style | PUBLISHED)
+        if examples is not None:
+            _draw_examples(panel, examples[rows["dataset"].iloc[0]])
+
+    figure = plotting.panels(results, 3.1, draw)
+    compared = len(counterparts(results, published)) > 0
+    plotting.legend(figure, results, *[PUBLISHED | {"label": "published", "color": "0.3"}] * compared)
     plotting.footnote(figure, _footnote(results))
     return figure
 
 
-def _draw_panel(panel: Axes, results: pd.DataFrame, examples: pd.DataFrame) -> None:
+def counterparts(results: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the published results of the datasets and models that `results` has with the linear embedding."""
+    if published is None:
+        return pd.DataFrame(columns=[*results.columns])
+    linear = results[results["embedding_type"] == "linear"]
+    ours = set(zip(linear["dataset"], linear["model"], strict=True))
+    plain = published[published["variant"] == 0]  # one line per model
+    return plain[[pair in ours for pair in zip(plain["dataset"], plain["model"], strict=True)]]
+
+
+def _draw_lines(panel: Axes, results: pd.DataFrame) -> None:
     for style, rows in plotting.lines_of_panel(results):
         band = accuracy_band(rows)
         panel.plot(band.index, band["mean"], **style)
-        low, high = ((band["mean"] + sign * band["std"]).clip(0, 1) for sign in (-1, 1))
-        panel.fill_between(band.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
-    edge = max(results["shift"].abs().max() + 0.5, examples["shift"].abs().max() + 1.6)
-    panel.set(xlim=(-edge, edge), ylim=(-0.03, 1.03))
-    panel.set_xticks(sorted(examples["shift"].unique()))
-    panel.set_xlabel("Shift (pixels; negative: to the left)", labelpad=IMAGE_SIZE + 6)
-    _draw_examples(panel, examples)
+        panel.fill_between(band.index, band["low"], band["high"], color=style["color"], alpha=0.15, linewidth=0)
+    edge = results["shift"].abs().max()
+    panel.set(xlim=(-edge - 0.5, edge + 0.5), ylim=(-0.03, 1.03), xlabel="Shift (pixels; negative: to the left)")
 
 
 def accuracy_band(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and std of the accuracy by shift for the runs of one configuration.
+    """Return mean, low and high of the accuracy by shift for the runs of one configuration.
 
-    std: the sample standard deviation over the runs; that over the test images for a single run.
+    low and high: the bootstrap interval over the runs; for a single run, one standard deviation over the test images.
     """
     by_shift = rows.groupby("shift")
-    several = rows["run_dir"].nunique() > 1
-    std = by_shift["accuracy_mean"].std() if several else by_shift["accuracy_std"].first()
-    return pd.DataFrame({"mean": by_shift["accuracy_mean"].mean(), "std": std})
+    mean = by_shift["accuracy_mean"].mean()
+    if rows["run_dir"].nunique() > 1:
+        ends = by_shift["accuracy_mean"].agg(low), by_shift["accuracy_mean"].agg(high)
+    else:
+        std = by_shift["accuracy_std"].first()
+        ends = (mean - std).clip(0, 1), (mean + std).clip(0, 1)
+    return pd.DataFrame({"mean": mean, "low": ends[0], "high": ends[1]})
 
 
 def _draw_examples(panel: Axes, examples: pd.DataFrame) -> None:
+    edge = max(panel.get_xlim()[1], examples["shift"].abs().max() + 1.6)
+    panel.set_xlim(-edge, edge)
+    panel.set_xticks(sorted(examples["shift"].unique()))
+    panel.xaxis.labelpad = IMAGE_SIZE + 6
     for shift in examples["shift"].unique():
         pixels = examples[examples["shift"] == shift].pivot(index="row", columns="column", values="value").to_numpy()
         zoom = IMAGE_SIZE / len(pixels)
@@ -127,8 +158,8 @@ def _footnote(results: pd.DataFrame) -> str:
     if seeds.max() == 1:
         return "Bands: ± one standard deviation over the test images (one run per line)."
     number = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    single = "; over the test images where there is one" if seeds.min() == 1 else ""
-    return f"Lines: mean over {number} seeds. Bands: ± one standard deviation over the seeds{single}."
+    single = "; ± one standard deviation over the test images where there is one" if seeds.min() == 1 else ""
+    return f"Lines: mean over {number} seeds. Bands: bootstrap 95 % interval over the seeds{single}."
 
 
 if __name__ == "__main__":

@@ -87,5 +87,11 @@ def varied_options(runs: pd.DataFrame) -> list[str]:
     return [str(option) for option in counts if counts[option].max() > 1]
 
 
+def settings_of(runs: pd.DataFrame, options: Sequence[str]) -> list[str]:
+    """Return the text ", option value" of the given options for every run, without those that a run does not have."""
+    rows = runs[list(options)].astype(str).to_dict("records")
+    return ["".join(f", {name} {value}" for name, value in row.items() if value) for row in rows]
+
+
 def _options(runs: pd.DataFrame) -> list[str]:
     return [column for column in map(str, runs) if "/" not in column and column not in NOT_OPTIONS]

@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 
 from relative_performer.cli import UserError
 from relative_performer.files import write_atomically
-from relative_performer.frames import in_order, varied_options
+from relative_performer.frames import in_order, settings_of, varied_options
 from relative_performer.names import DATASETS
 
 # The colours of Okabe and Ito stay apart for the colour-blind; line and marker say the same in black and white.
@@ -85,9 +85,8 @@ def _numbers(settings: pd.Series) -> pd.Series:
 def _settings(experiment: pd.DataFrame) -> pd.DataFrame:
     options = varied_options(experiment)
     runs = experiment.sort_values(options) if options else experiment
-    rows = runs[options].astype(str).to_dict("records")
-    texts = ["".join(f", {name} {value}" for name, value in row.items() if value) for row in rows]
-    return runs[["run_dir", "experiment", "model", "dataset", "embedding_type"]].assign(settings=texts)
+    columns = ["run_dir", "experiment", "model", "dataset", "embedding_type"]
+    return runs[columns].assign(settings=settings_of(runs, options))
 
 
 def join(runs: pd.DataFrame, results: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -158,9 +157,12 @@ def panels(results: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFr
     return figure
 
 
-def legend(figure: Figure, runs: pd.DataFrame, **override: Any) -> None:
-    """Put one legend of all configurations above the panels, in as many columns as fit; `override` changes looks."""
-    styles = [style | override for style, _ in lines_of_panel(runs)]
+def legend(figure: Figure, runs: pd.DataFrame, *more: dict[str, Any], **override: Any) -> None:
+    """Put one legend of all configurations above the panels, in as many columns as fit; `override` changes looks.
+
+    more: looks of further lines, label included.
+    """
+    styles = [*(style | override for style, _ in lines_of_panel(runs)), *more]
     inches = 0.65 + 0.065 * max(len(style["label"]) for style in styles)
     columns = max(1, min(4, int(figure.get_figwidth() / inches)))
     handles = [Line2D([], [], **style) for style in styles]

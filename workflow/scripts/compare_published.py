@@ -1,0 +1,186 @@
+"""Compare our results with the published ones, row by row."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.frames import in_order, read_evaluations
+from relative_performer.intervals import STATISTICS, statistics_of
+from relative_performer.names import DATASETS, PERFORMERS
+from relative_performer.published import OPTIONS, read_published, unusual
+from relative_performer.tables import OVER_SEEDS, number, percent, write_tables
+
+PLACE = ["model", "dataset", "embedding_type"]
+# what the published tables do not name: whoever changes it trains another model
+UNNAMED = {
+    "attn_dropout": "0.1", "ff_dropout": "0.1", "key_stabilizer": "batch", "class_position": "corner",
+    "no_projection": "false", "patience": "20", "tested": "best", "max_norm": "0.5", "beta2": "0.98",
+}  # fmt: skip
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+TRAINING_IMAGES = {"MNIST": 55_000, "FashionMNIST": 55_000, "CIFAR10": 45_000}
+BASELINE_EPOCHS = 20
+NOTE = (
+    f"Percent: ours as {OVER_SEEDS}; published: one run. Difference: ours minus published. Within: whether the "
+    "published value lies in our interval. Status: full, trained to the end on all images and tested on all; "
+    "reduced, at the scale that is named, which is no reproduction; not run. content_rel_attn had no effect in the "
+    "authors' code: its rows are compared with our runs without it, and, marked intended, with our runs with it."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(
+        description="Write reproduction.csv (fractions), reproduction.md and reproduction.tex (percent; package\n"
+        "booktabs): every published run beside our runs of the same model, dataset, embedding and options.",
+        epilog="example:\n"
+        "  compare_published.py results/paper/model_evaluations.csv \\\n"
+        "    --published resources/published_evaluations.csv --cnn resources/published_cnn.csv \\\n"
+        "    --out results/paper/tables",
+    )
+    parser.add_argument("evaluations", type=Path, metavar="EVALUATIONS.csv", help="our runs, one row each")
+    parser.add_argument("--published", type=Path, required=True, metavar="CSV", help="published runs of the Performers")
+    parser.add_argument("--cnn", type=Path, required=True, metavar="CSV", help="published runs of the baselines")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the three files")
+    options = parser.parse_args(arguments)
+    table = reproduction(read_evaluations(options.evaluations), read_published(options.published, options.cnn))
+    sections = {name: _cells(table[table["dataset"] == name]) for name in in_order(table["dataset"], DATASETS)}
+    counts = ", ".join(f"{(table['status'] == name).sum()} {name}" for name in ("full", "reduced", "not run"))
+    note = f"{len(table)} rows: {counts}. {NOTE}"
+    write_tables(options.out / "reproduction", table, sections, "Ours beside the published results", note)
+
+
+def reproduction(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per published run and, for those with content_rel_attn, a second one marked `intended`.
+
+    Columns after those of the published run: comparison (as run, or intended), metric, published, n_seeds, ours_mean,
+    ours_std, ours_low, ours_high, difference, within (only for full runs of several seeds), status, scale.
+    """
+    runs = runs.assign(scale=[scale(row) for row in runs.to_dict("records")])
+    rows = []
+    for row in published.to_dict("records"):
+        # the authors' flag never reached their attention: the model that ran is the one without it
+        rows.append(_compared(runs, row, row | {"content_rel_attn": row["content_rel_attn"] and "false"}, "as run"))
+        if row["content_rel_attn"] == "true":
+            rows.append(_compared(runs, row, row, "intended"))
+    return pd.DataFrame(rows)
+
+
+def _compared(
+    runs: pd.DataFrame, row: Mapping[Hashable, Any], wanted: Mapping[Hashable, Any], comparison: str
+) -> dict[Hashable, Any]:
+    metric = "val/acc" if np.isnan(row["test/acc"]) else "test/acc"
+    chosen = matching(runs, wanted)
+    ours: dict[Hashable, Any] = {f"ours_{name}": np.nan for name in STATISTICS}
+    if len(chosen):
+        values = chosen[[metric]].rename(columns={metric: "ours"})
+        (ours,) = values.groupby(lambda _: 0).agg(**statistics_of("ours")).to_dict("records")
+    scales = sorted(set(chosen["scale"]))
+    status = "not run" if chosen.empty else "reduced" if any(scales) else "full"
+    several = status == "full" and len(chosen) > 1
+    return {
+        **{name: row[name] for name in ["experiment", *PLACE, *OPTIONS]},
+        "comparison": comparison,
+        "metric": metric,
+        "published": row[metric],
+        "n_seeds": len(chosen),
+        **ours,
+        "difference": ours["ours_mean"] - row[metric],
+        "within": str(ours["ours_low"] <= row[metric] <= ours["ours_high"]).lower() if several else "",
+        "status": status,
+        "scale": "; ".join(scales),
+    }
+
+
+def matching(runs: pd.DataFrame, row: Mapping[Hashable, Any]) -> pd.DataFrame:
+    """Return the runs, one per seed, that have every option that the published row gives; full ones if there are any.
+
+    What the published row does not give has to be as published where a run has it.
+    """
+    same = pd.Series(True, runs.index)
+    for name in [*PLACE, *OPTIONS]:
+        if row[name]:
+            same &= _normal(runs, name) == normal(row[name])
+    for name, value in unnamed(row["model"]).items():
+        same &= _normal(runs, name).isin(["", normal(value)])
+    # an equal seed is an equal run: twice the same is no second sample
+    chosen = runs[same].sort_values("scale", key=lambda scales: scales.str.len() > 0, kind="stable")
+    if (chosen["scale"] == "").any():
+        chosen = chosen[chosen["scale"] == ""]
+    return chosen.drop_duplicates("seed")
+
+
+def unnamed(model: str) -> dict[str, str]:
+    """Return the options of the published runs of a model that their tables do not name."""
+    if model in PERFORMERS:
+        return UNNAMED
+    return {"learning_rate": "3e-05" if model == "LinformerViT" else "0.0002", "batch_size": "32", "tested": "last"}
+
+
+def _normal(runs: pd.DataFrame, name: str) -> pd.Series:
+    return runs[name].astype(str).map(normal).astype(str) if name in runs else pd.Series("", runs.index)
+
+
+def normal(text: str) -> str:
+    """Return one spelling for all of a value: 5e-05 of 5e-5, false of False."""
+    try:
+        return f"{float(text):g}"
+    except ValueError:
+        return text.lower()
+
+
+def scale(run: Mapping[Hashable, Any]) -> str:
+    """Return in words how a run is smaller than a published one; nothing for a full run."""
+    return ", ".join(_reductions(run))
+
+
+def _reductions(run: Mapping[Hashable, Any]) -> Iterator[str]:
+    full = {"train": TRAINING_IMAGES.get(run["dataset"]), "val": 5_000, "test": 10_000}
+    for split, words in SPLITS.items():
+        count, limit = _count(run, f"{split}_images"), _count(run, f"limit_{split}")
+        of = full[split]
+        if count is None:
+            yield f"unknown number of {words} images"
+        elif of is None or count < of or (limit is not None and limit < of):
+            yield f"{count:,} {words} images"
+    epochs, most = _count(run, "epochs"), _count(run, "max_epochs")
+    if epochs is None:
+        yield "unknown number of epochs"
+        return
+    # the baselines were published after a fixed number of epochs, the Performers after early stopping
+    early = (most is not None and epochs >= most) if run["model"] in PERFORMERS else epochs < BASELINE_EPOCHS
+    if early or _ended_by_steps(run, epochs):
+        yield f"{epochs} epoch{'s' * (epochs != 1)}"
+
+
+def _ended_by_steps(run: Mapping[Hashable, Any], epochs: int) -> bool:
+    most, images, batch = (_count(run, name) for name in ("max_steps", "train_images", "batch_size"))
+    if most is None or images is None or batch is None:
+        return most is not None
+    return epochs * -(-images // batch) >= most
+
+
+def _count(run: Mapping[Hashable, Any], name: str) -> int | None:
+    text = str(run.get(name, ""))
+    return int(float(text)) if text not in ("", "nan") else None
+
+
+def _cells(part: pd.DataFrame) -> list[list[str]]:
+    header = ["model", "options", "metric", "published", "ours", "seeds", "difference", "within", "status"]
+    return [header, *(_line(row) for row in part.to_dict("records"))]
+
+
+def _line(row: Mapping[Hashable, Any]) -> list[str]:
+    options = unusual(row)
+    marked = f"{options} (intended)" if row["comparison"] == "intended" else options
+    ours = percent(row, "ours_")
+    status = f"{row['status']}: {row['scale']}" if row["scale"] else row["status"]
+    numbers = [number(100 * row["published"]), ours, str(row["n_seeds"]), number(100 * row["difference"], True)]
+    within = {"true": "yes", "false": "no", "": "one seed" if row["status"] == "full" else ""}[row["within"]]
+    return [row["model"], marked, row["metric"], *numbers, within, status]
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,36 @@
+"""Write the attention over relative positions that a trained run has learnt, from its weights alone."""
+
+from pathlib import Path
+
+from relative_performer.cli import ArgumentParser, positive_int, run
+
+EPILOG = """\
+example:
+  relative_attention.py --output attention.csv lightning_logs/default/version_0
+
+CSV columns: run_dir, layer, head, row, column, weight. A row is a pixel of the square around the asking one; its weight
+is the attention that it gets there beside an equal share (1: as much as without positions). RelativePerformer: the
+positional part of query and key alone. ClippedRelativePerformer: its relative heads, for a query without content, that
+is, the bias of the query's affine map.
+"""
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__, epilog=EPILOG)
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a trained run")
+    parser.add_argument("--radius", type=positive_int, default=12, metavar="R", help="rows and columns (default 12)")
+    parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="the file to write")
+    arguments = parser.parse_args()
+
+    from relative_performer.checkpoints import load_run
+    from relative_performer.files import write_csv
+    from relative_performer.maps import attention_maps
+
+    _, model = load_run(arguments.run_dir)
+    table = attention_maps(model, arguments.radius)
+    table.insert(0, "run_dir", str(arguments.run_dir))
+    write_csv(arguments.output, table)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,55 @@
+"""The published numbers: read in the form of our own results."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from relative_performer.frames import read_csv
+from relative_performer.names import MODELS
+
+METRICS = ["val/acc", "test/acc"]
+OPTIONS = [
+    *("dim", "depth", "heads", "pos_scales", "clipping_dist", "content_rel_attn", "feature_redraw_interval"),
+    *("learning_rate", "schedule", "warmup", "batch_size"),
+]
+# what most of the published runs share, and tables therefore leave out
+USUAL = {
+    "dim": "256", "depth": "6", "heads": "8", "pos_scales": "4", "content_rel_attn": "false",
+    "feature_redraw_interval": "1000", "learning_rate": "5e-05", "schedule": "constant", "warmup": "0",
+    "batch_size": "22",
+}  # fmt: skip
+CONTENT_RELATIVE = "RelativePerformer(content_relative)"
+BASELINES = "baselines"
+
+
+def read_published(evaluations: Path, cnn: Path) -> pd.DataFrame:
+    """Return one row per published run: experiment, model, dataset, embedding_type, options (text) and accuracies.
+
+    The baselines come last, as experiment `baselines`; they have neither embedding nor options, and those that were
+    only validated have no test/acc. Raises UserError where a file is missing or malformed.
+    """
+    texts = dict.fromkeys(["experiment", "model", "dataset", "embedding_type", *OPTIONS], str)
+    performers = read_csv(evaluations, texts | dict.fromkeys(METRICS, float))
+    baselines = read_csv(cnn, {"model": str, "dataset": str, "val_acc": float, "test_acc": float})
+    baselines = baselines.rename(columns={"val_acc": "val/acc", "test_acc": "test/acc"}).assign(experiment=BASELINES)
+    whole = pd.concat([performers, baselines], ignore_index=True)[[*texts, *METRICS]]
+    return whole.fillna(dict.fromkeys(texts, ""))
+
+
+def read_shifts(path: Path) -> pd.DataFrame:
+    """Return dataset, model, settings, variant, shift, accuracy_mean and accuracy_std of the published shift tests."""
+    columns = {"dataset": str, "model": str, "shift": int, "accuracy_mean": float, "accuracy_std": float}
+    shifts = read_csv(path, columns)[list(columns)]
+    variant = shifts["model"] == CONTENT_RELATIVE
+    return shifts.assign(
+        model=pd.Categorical(shifts["model"].replace(CONTENT_RELATIVE, "RelativePerformer"), MODELS, ordered=True),
+        settings=variant.map({True: ", content_rel_attn", False: ""}),
+        variant=variant.astype(int),
+    )
+
+
+def unusual(row: Mapping[Any, Any]) -> str:
+    """Return the options of a published row in which it departs from most of them."""
+    return ", ".join(f"{name} {row[name]}" for name in OPTIONS if row[name] and row[name] != USUAL.get(name))
