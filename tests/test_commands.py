@@ -156,6 +156,44 @@ def test_max_steps_ends_with_a_tested_model(call, digits):
     assert Path("lightning_logs/default/version_0", runs.BEST).exists()
 
 
+def test_a_baseline_by_its_own_protocol(call, digits):
+    """The last epoch is tested though an earlier one was better; the last batch, of one image, is left out."""
+    train = ["train.py", "--threads", 1, "--data_path", digits, "--batch_size", 16, "--limit_train", 33]
+    train += ["--limit_val", 16, "--max_epochs", 3, "--patience", 0, "--max_norm", 0, "--beta2", 0.999]
+    call(*train, "--tested", "last", "--learning_rate", 1, "AlexNet", "Digits")
+    call(*train, "ResNet18", "Digits")
+    run_dirs = [Path("lightning_logs/default", f"version_{number}") for number in (0, 1)]
+    assert [len(read(run_dir / "metrics.csv")) for run_dir in run_dirs] == [3, 3]
+    assert read(run_dirs[1] / "metrics.csv")[-1]["step"] == "6"
+    assert set(weights(run_dirs[0])) == set(weights(run_dirs[0], runs.BEST))
+    (run_dirs[0] / runs.BEST).unlink()
+    call("test_recursive.py", "--limit_test", 8, "--output", "all.csv", "lightning_logs")
+    call("test_shifted.py", "--min_shift", 1, "--limit_test", 8, "--output", "shift.csv", run_dirs[1])
+    rows = read(Path("all.csv"))
+    assert [(row["model"], row["embedding_type"], row["tested"]) for row in rows] == [
+        ("AlexNet", "", "last"),
+        ("ResNet18", "", "best"),
+    ]
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_patience(call, digits, patience):
+    rate = ("--learning_rate", "1e-12", "--max_epochs", 4)
+    call("train.py", *SMALL, *rate, "--patience", patience, "--data_path", digits, "NoposPerformer", "Digits")
+    assert len(read(Path("lightning_logs/default/version_0/metrics.csv"))) == (2 if patience else 4)
+
+
+def test_runs_older_than_an_option_have_its_default(call, digits):
+    call("train.py", *SMALL, "--max_epochs", 1, "--data_path", digits, "NoposPerformer", "Digits")
+    path = Path("lightning_logs/default/version_0", runs.HPARAMS)
+    hparams = yaml.safe_load(path.read_text())
+    path.write_text(
+        yaml.safe_dump({key: hparams[key] for key in hparams if key not in ("tested", "patience", "beta2")})
+    )
+    call("test.py", "--limit_test", 8, "--output", "x.csv", path.parent)
+    assert [read(Path("x.csv"))[0][key] for key in ("tested", "patience", "beta2")] == ["best", "20", "0.98"]
+
+
 def _take(folder: Path) -> str:
     return runs.next_version(folder).name
 
@@ -208,6 +246,9 @@ def test_help_lists_the_options_of_the_model_alone(call, capsys):
         ("train.py Perfomer MNIST", "unknown model 'Perfomer': choose from Performer, .*; did you mean Performer"),
         ("train.py Performer MINST", "unknown dataset 'MINST': .*did you mean MNIST"),
         ("train.py Performer MNIST --clipping_dist 3", "Performer has no option --clipping_dist"),
+        ("train.py AlexNet MNIST --embedding_type MLP", "AlexNet has no option --embedding_type"),
+        ("train.py ResNet18 MNIST --batch_size 1", "batch_size 1 leaves ResNet18's"),
+        ("train.py Performer MNIST --max_norm -1", "'-1' is not a number of at least 0"),
         ("train.py Performer MNIST --dim 0", "'0' is not a positive integer"),
         ("train.py Performer MNIST --dim 30", "dim 30 is not divisible by heads 4"),
         ("train.py Performer MNIST --learning_rate nan", "'nan' is not a number above 0"),

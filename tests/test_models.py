@@ -15,7 +15,7 @@ from relative_performer import build_model, favor
 from relative_performer.checkpoints import from_authors
 from relative_performer.data import CHANNELS
 from relative_performer.naive import naive_logits
-from relative_performer.names import MODELS
+from relative_performer.names import PERFORMERS
 from relative_performer.options import MODEL_OPTIONS, model_options
 
 GOLDEN = sorted((Path(__file__).resolve().parents[2] / "shared" / "golden").glob("*.npz"))
@@ -52,7 +52,7 @@ def test_reference_outputs(path, shared):
 @st.composite
 def cases(draw):
     """A model with its options, and images."""
-    name = draw(st.sampled_from(MODELS))
+    name = draw(st.sampled_from(PERFORMERS))
     heads, channels = draw(st.integers(1, 4)), draw(st.sampled_from([1, 3]))
     own = {
         "embedding_type": draw(st.sampled_from(["linear", "MLP", "lookup"])),
@@ -115,7 +115,20 @@ def test_parameter_counts(shared):
         assert sum(p.numel() for p in model.parameters()) == int(row["n_parameters"]) + own["dim"], row
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("AlexNet", 2.5e6), ("VGG16", 134e6), ("ResNet18", 11.2e6), ("LinformerViT", None)]
+)
+def test_baselines(name, parameters, channels):
+    model = build_model(name, in_features=channels, num_classes=10)
+    if parameters:
+        assert sum(p.numel() for p in model.parameters()) == pytest.approx(parameters, rel=0.02)
+    assert model.eval()(torch.rand(2, 32, 32, channels)).shape == (2, 10)
+    with pytest.raises(ValueError, match="must be"):
+        model(torch.rand(2, 28, 28, channels))
+
+
+@pytest.mark.parametrize("name", PERFORMERS)
 def test_an_image_does_not_depend_on_its_batch_with_the_head_stabilizer(name):
     torch.manual_seed(0)
     model = build_model(name, in_features=1, dim=16, depth=2, heads=2, key_stabilizer="head").double().eval()
@@ -185,6 +198,7 @@ def test_relative_heads_keep_their_features():
         ("Performer", {"depth": 0}, ValueError, "depth: '0' is not a positive integer"),
         ("Performer", {"depth": 2.5}, ValueError, "depth"),
         ("Performer", {"no_projection": 1}, ValueError, "not true or false"),
+        ("AlexNet", {"dim": 8}, TypeError, "AlexNet has no option 'dim'$"),
     ],
 )
 def test_wrong_options_are_named(name, own, error, text):

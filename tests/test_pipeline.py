@@ -13,7 +13,7 @@ import yaml
 from conftest import REPOSITORY
 from plan import report
 from relative_performer.cli import UserError
-from relative_performer.grid import check_config, expand
+from relative_performer.grid import arguments, check_config, expand
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 TINY = {
@@ -132,6 +132,9 @@ def only(**experiment: Any) -> dict[str, Any]:
         (only(dim=8, heads=3, models={"Performer": {}}), "dim 8 is not divisible by heads 3"),
         ({"options": {"learning_rat": 1}}, "no option 'learning_rat': .*did you mean learning_rate"),
         ({"options": {"depth": []}}, "options.depth"),
+        (only(models={"AlexNet": {"dim": 8}}), "a: AlexNet has no option 'dim'"),
+        (only(dim=8, models={"AlexNet": {}}), "a: AlexNet has no option 'dim'"),
+        (only(models={"AlexNet": {"dataset": "MINST"}}), "MINST.*MNIST"),
     ],
 )
 def test_wrong_values_are_named(change, said):
@@ -155,7 +158,8 @@ def test_the_plan_counts_runs_and_their_cost():
 
 
 def test_the_paper_is_the_default():
-    runs = checked(yaml.safe_load((REPOSITORY / "config.yaml").read_text()))
+    every = checked(yaml.safe_load((REPOSITORY / "config.yaml").read_text()))
+    runs = {key: run for key, run in every.items() if key[0] == "main"}
     assert len(runs) == 36
     assert {(run["model"], run["dataset"], run["embedding_type"]) for run in runs.values()} == {
         (model, dataset, embedding)
@@ -165,3 +169,17 @@ def test_the_paper_is_the_default():
     }
     sizes = {(run["dim"], run["depth"], run["heads"], run["learning_rate"]) for run in runs.values()}
     assert sizes == {(256, 6, 8, 5e-5)}
+    published = {"patience": 20, "tested": "best", "max_norm": 0.5, "beta2": 0.98}
+    assert all(published.items() <= run.items() for run in runs.values())
+
+
+def test_the_baselines_have_their_own_protocol():
+    every = checked(yaml.safe_load((REPOSITORY / "config.yaml").read_text()))
+    runs = {run: options for (experiment, run), options in every.items() if experiment == "baselines"}
+    assert len(runs) == 10
+    assert {"AlexNet_MNIST_seed0", "VGG16_CIFAR10_seed0"} <= runs.keys()
+    assert all("dim" not in options and options["max_epochs"] == 20 for options in runs.values())
+    assert {options["learning_rate"] for options in runs.values()} == {2e-4, 3e-5}
+    words = arguments(runs["ResNet18_CIFAR10_seed0"])
+    assert "--patience 0 " in words
+    assert "--max_norm 0.0 " in words

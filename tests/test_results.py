@@ -16,6 +16,7 @@ import plot_shift
 from relative_performer import plotting
 from relative_performer.cli import UserError
 from relative_performer.frames import in_order, read_evaluations
+from relative_performer.names import MODELS as MODEL_NAMES
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 MODELS = ["RelativePerformer", "Performer"]
@@ -249,3 +250,18 @@ def test_words_in_place_of_numbers_and_runs_twice_are_refused(tmp_path):
     csv(path, [run_row(), run_row()])
     with pytest.raises(UserError, match="stands there twice"):
         read_evaluations(path)
+
+
+def test_baselines_have_no_embedding(tmp_path):
+    rows = [run_row(), run_row("AlexNet", embedding="", experiment="baselines")]
+    path = csv(tmp_path / "evaluations.csv", rows)
+    main("make_tables", path, "--out", tmp_path)
+    main("plot_accuracy", path, "--out", tmp_path)
+    assert "| AlexNet |  | 90.00 | 1 |" in (tmp_path / "accuracy.md").read_text()
+    titles = plotting.rows_of_panels(plotting.describe(read_evaluations(path)), plotting.PANEL_ROWS)
+    assert [title for title, _ in titles] == ["grid\nlinear embedding", "baselines"]
+
+
+def test_models_differ_in_colour_line_and_marker():
+    for kind in ("color", "linestyle", "marker"):
+        assert len({str(look[kind]) for look in plotting.LOOKS.values()}) == len(MODEL_NAMES)

@@ -10,7 +10,7 @@ import pandas as pd
 from relative_performer.cli import ArgumentParser, run
 from relative_performer.frames import in_order, read_evaluations
 from relative_performer.intervals import STATISTICS, statistics_of
-from relative_performer.names import DATASETS, MODELS
+from relative_performer.names import DATASETS, PERFORMERS
 from relative_performer.published import OPTIONS, read_published, unusual
 from relative_performer.tables import OVER_SEEDS, number, percent, write_tables
 
@@ -18,7 +18,7 @@ PLACE = ["model", "dataset", "embedding_type"]
 # what the published tables do not name: whoever changes it trains another model
 UNNAMED = {
     "attn_dropout": "0.1", "ff_dropout": "0.1", "key_stabilizer": "batch", "class_position": "corner",
-    "no_projection": "false",
+    "no_projection": "false", "patience": "20", "tested": "best", "max_norm": "0.5", "beta2": "0.98",
 }  # fmt: skip
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 TRAINING_IMAGES = {"MNIST": 55_000, "FashionMNIST": 55_000, "CIFAR10": 45_000}
@@ -114,9 +114,9 @@ def matching(runs: pd.DataFrame, row: Mapping[Hashable, Any]) -> pd.DataFrame:
 
 def unnamed(model: str) -> dict[str, str]:
     """Return the options of the published runs of a model that their tables do not name."""
-    if model in MODELS:
+    if model in PERFORMERS:
         return UNNAMED
-    return {"learning_rate": "3e-05" if model == "LinformerViT" else "0.0002", "batch_size": "32"}
+    return {"learning_rate": "3e-05" if model == "LinformerViT" else "0.0002", "batch_size": "32", "tested": "last"}
 
 
 def _normal(runs: pd.DataFrame, name: str) -> pd.Series:
@@ -150,7 +150,7 @@ def _reductions(run: Mapping[Hashable, Any]) -> Iterator[str]:
         yield "unknown number of epochs"
         return
     # the baselines were published after a fixed number of epochs, the Performers after early stopping
-    early = (most is not None and epochs >= most) if run["model"] in MODELS else epochs < BASELINE_EPOCHS
+    early = (most is not None and epochs >= most) if run["model"] in PERFORMERS else epochs < BASELINE_EPOCHS
     if early or _ended_by_steps(run, epochs):
         yield f"{epochs} epoch{'s' * (epochs != 1)}"
 

@@ -17,8 +17,8 @@ example:
   plan.py config.yaml                 (or: snakemake plan)
 
 One training step and one test step of every model and size are timed here and now, at a small batch. An early stop can
-come after 21 epochs at the soonest; that is the least. A training rarely needs 100 epochs; the table says what they
-would take. Several trainings at once (cores divided by `threads`, or the GPUs of the profile) share the hours.
+come one epoch after the patience at the soonest; that is the least. A training rarely needs 100 epochs; the table says
+what they would take. Several trainings at once (cores divided by `threads`, or the GPUs of the profile) share the hours.
 """
 IMAGES = {  # training, validation, test, test images of class 1 that the shift test moves to 17 places
     "MNIST": (55_000, 5_000, 10_000, 854),
@@ -94,9 +94,10 @@ def cost(
     step, inference, parameters = timed[key]
     epoch = training * step + validation * inference
     tests = (validation + test + 17 * shifted) * inference
-    least, most = (min(options["max_epochs"], epochs) for epochs in (21, 100))
-    # best.ckpt and last.ckpt: weights and Adam's two moments, four bytes each
-    return step, (least * epoch + tests) / 3600, (most * epoch + tests) / 3600, 24 * parameters / 1e9
+    soonest = options["patience"] + 1 if options["patience"] else options["max_epochs"]
+    least, most = (min(options["max_epochs"], epochs) for epochs in (soonest, max(soonest, 100)))
+    # best.ckpt: weights; last.ckpt: weights and Adam's two moments, four bytes each
+    return step, (least * epoch + tests) / 3600, (most * epoch + tests) / 3600, 16 * parameters / 1e9
 
 
 def time_steps(options: Mapping[str, Any], threads: int) -> tuple[float, float, int]:

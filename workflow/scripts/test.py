@@ -9,7 +9,8 @@ example:
   test.py --output results.csv lightning_logs/default/version_0
 
 The CSV has one row: the run's options, val/loss, val/acc, test/loss and test/acc over every image, n_parameters and
-run_dir. The weights are those of the epoch with the highest val/acc.
+run_dir. The weights are those of the epoch with the highest val/acc, or of the last where the run's option
+`tested` says so.
 """
 
 

@@ -17,7 +17,7 @@ examples:
 
 A run lands in LOG_PATH/EXP_NAME/VERSION: hparams.yaml with every option, checkpoints/best.ckpt (highest val/acc) and
 last.ckpt, metrics.csv with a row per epoch, TensorBoard events, and at the end summary.json. Training stops when
-val/acc has not risen for 20 epochs. The same command with the same --version resumes an interrupted run.
+val/acc has not risen for PATIENCE epochs. The same command with the same --version resumes an interrupted run.
 """
 PLACE = ("log_path", "exp_name", "version")
 ACCELERATORS = ("auto", "cpu", "cuda")

@@ -9,10 +9,11 @@ from torch import Tensor
 from relative_performer.data import NORMALISATION
 
 
-def model_input(images: Tensor, dataset: str, embedding_type: str) -> Tensor:
+def model_input(images: Tensor, dataset: str, embedding_type: str | None) -> Tensor:
     """Turn uint8 images (B, n, n, c) into what the model reads.
 
-    The lookup embedding reads them as they are, the others scaled to 0..1 and, for some datasets, standardised.
+    The lookup embedding reads them as they are, the others and the baselines (None) scaled to 0..1 and, for some
+    datasets, standardised.
     """
     if embedding_type == "lookup":
         return images
@@ -35,7 +36,7 @@ class Batches:
     """The images and labels of one epoch, in batches; shuffled if there is a seed.
 
     With several processes each takes every `processes`-th image of every batch, so that `batch_size` counts the
-    images of all. A last batch with fewer images than processes is left out.
+    images of all. A last batch with fewer than `least` images for each process is left out.
     """
 
     def __init__(
@@ -46,13 +47,14 @@ class Batches:
         seed: int | None = None,
         process: int = 0,
         processes: int = 1,
+        least: int = 1,
     ) -> None:
         self.images, self.labels = images, labels
         order = torch.arange(len(images))
         if seed is not None:
             order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
         batches = order.to(images.device).split(batch_size)
-        self.indices = [batch[process::processes] for batch in batches if len(batch) >= processes]
+        self.indices = [batch[process::processes] for batch in batches if len(batch) >= least * processes]
 
     def __len__(self) -> int:
         return len(self.indices)

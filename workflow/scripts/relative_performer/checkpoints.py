@@ -16,7 +16,7 @@ from relative_performer.cli import UserError
 from relative_performer.data import CHANNELS
 from relative_performer.files import write_atomically
 from relative_performer.models import build_model
-from relative_performer.options import MODEL_OPTIONS, check_model, options_of, run_options
+from relative_performer.options import MODEL_OPTIONS, TRAINING_DEFAULTS, check_model, options_of, run_options
 
 RENAMED = (
     (r"^content_embedding\.(net\.)?", "embedding."),
@@ -137,11 +137,15 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: Path) ->
 
 
 def load_run(run_dir: Path) -> tuple[dict[str, Any], nn.Module]:
-    """Return a run's hparams and its model with the best weights; raises UserError if they are not all there."""
-    hparams = runs.read_hparams(run_dir)
+    """Return a run's hparams and its model with the weights of its tested epoch, the best or the last.
+
+    Raises UserError if they are not all there.
+    """
+    hparams = TRAINING_DEFAULTS | runs.read_hparams(run_dir)
     model = new_model(hparams, run_dir)
-    state = read_checkpoint(run_dir / runs.BEST).get("state_dict", {})
-    load_weights(model, {name.removeprefix("model."): value for name, value in state.items()}, run_dir / runs.BEST)
+    checkpoint = run_dir / (runs.LAST if hparams["tested"] == "last" else runs.BEST)
+    state = read_checkpoint(checkpoint).get("state_dict", {})
+    load_weights(model, {name.removeprefix("model."): value for name, value in state.items()}, checkpoint)
     return hparams, model
 
 

@@ -97,6 +97,14 @@ def positive_float(text: str) -> float:
     return value
 
 
+def nonnegative(text: str) -> float:
+    """Argparse type: a finite number of at least 0."""
+    value = _bounded(float, text, 0.0, "a number of at least 0")
+    if value == float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
+
+
 def probability(text: str) -> float:
     """Argparse type: a number of at least 0 and below 1."""
     value = _bounded(float, text, 0.0, "a number from 0 to below 1")

@@ -26,7 +26,7 @@ PUBLISHED_COLUMNS = [
 
 
 class TrainedRun:
-    """A run folder's model with its best weights, ready to test, and its dataset."""
+    """A run folder's model with the weights of its tested epoch, ready to test, and its dataset."""
 
     def __init__(self, run_dir: Path, data_path: Path | None = None, accelerator: str = "auto") -> None:
         self.run_dir = run_dir
@@ -44,7 +44,7 @@ class TrainedRun:
         losses, right = [], []
         with torch.inference_mode():
             for x, y in tqdm(batches, desc=f"{self.run_dir.name} {what}", unit="batch", leave=False, disable=None):
-                logits = self.model(model_input(x, self.hparams["dataset"], self.hparams["embedding_type"]))
+                logits = self.model(model_input(x, self.hparams["dataset"], self.hparams.get("embedding_type")))
                 losses.append(cross_entropy(logits, y, reduction="none"))
                 right.append((logits.argmax(-1) == y).float())
         return torch.cat(losses).double().cpu(), torch.cat(right).double().cpu()

@@ -11,7 +11,7 @@ import jsonschema
 import yaml
 
 from relative_performer.cli import UserError, nearest
-from relative_performer.options import run_options
+from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS, options_of, run_options
 
 SCRIPTS = Path("workflow/scripts")
 
@@ -34,22 +34,30 @@ def expand(config: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     """Return (experiment, run): options for every run of the configuration.
 
     A run is named by its model, dataset, embedding, every other option that its experiment gives as a list, and seed.
-    Raises UserError for an option that a model does not have or a value that it cannot have.
+    The options for every run mean the models that have them. Raises UserError for an option that a model of an
+    experiment does not have or a value that it cannot have.
     """
     runs: dict[tuple[str, str], dict[str, Any]] = {}
     for experiment, grid in config["experiments"].items():
         for model, own in grid["models"].items():
+            everywhere = {key: value for key, value in config["options"].items() if key not in _foreign(model)}
             shared = {key: value for key, value in grid.items() if key != "models"}
-            for chosen, varied in _combinations({**config["options"], **shared, **(own or {})}):
+            for chosen, varied in _combinations({**everywhere, **shared, **(own or {})}):
                 dataset = chosen.pop("dataset")
                 try:
                     options = run_options(model, chosen)
                 except (TypeError, ValueError) as error:
                     raise UserError(f"experiments.{experiment}: {error}") from None
                 others = [f"{key}{chosen[key]}" for key in varied if key not in ("dataset", "embedding_type", "seed")]
-                run = "_".join([model, dataset, options["embedding_type"], *others, f"seed{options['seed']}"])
+                embedding = [options["embedding_type"]] if "embedding_type" in options else []
+                run = "_".join([model, dataset, *embedding, *others, f"seed{options['seed']}"])
                 runs[experiment, run] = {"model": model, "dataset": dataset, **options}
     return runs
+
+
+def _foreign(model: str) -> set[str]:
+    """The options that other models have and `model` does not."""
+    return {option.name for option in MODEL_OPTIONS + TRAINING_OPTIONS} - {o.name for o in options_of(model)}
 
 
 def _combinations(grid: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], list[str]]]:
@@ -61,7 +69,7 @@ def _combinations(grid: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], lis
 
 def arguments(options: Mapping[str, Any]) -> str:
     """Return the command-line arguments of train.py for a run's options."""
-    given = {key: value for key, value in options.items() if value not in (None, False)}
+    given = {key: value for key, value in options.items() if value is not None and value is not False}
     model, dataset = given.pop("model"), given.pop("dataset")
     flags = [f"--{key}" if value is True else f"--{key} {value}" for key, value in given.items()]
     return " ".join([*flags, model, dataset])

@@ -1,4 +1,4 @@
-"""The four models: pixels as tokens, a learnt class query, pre-norm blocks. See `build_model`.
+"""The four Performers: pixels as tokens, a learnt class query, pre-norm blocks. See `build_model`.
 
 B: images, n: side, c: channels, N = n² + 1: tokens, D: dim.
 """
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from relative_performer.attention import ClippedRelativeAttention, FavorAttention, RelativeAttention
 from relative_performer.embeddings import build_embedding
+from relative_performer.names import BASELINES
 from relative_performer.options import check_model, model_options
 from relative_performer.positions import SinusoidalPositions
 
@@ -20,16 +21,22 @@ ALL = slice(None)
 def build_model(name: str, *, in_features: int, num_classes: int = 10, **chosen: Any) -> nn.Module:
     """Return the model `name` with the command line's defaults for the options not in `chosen`.
 
-    It maps images (B, n, n, c), float or uint8 for the lookup embedding, to logits (B, num_classes).
+    It maps images (B, n, n, c), float or uint8 for the lookup embedding, to logits (B, num_classes). n is 32 for the
+    baselines.
 
     Raises ValueError for an unknown name or value, TypeError for an option that the model does not have.
     """
     options = model_options(check_model(name), chosen)
-    return MODELS[name](in_features, num_classes, Options(**options))
+    if name in BASELINES:
+        # only now: torchvision takes a second to import, which a test of a Performer need not wait for
+        from relative_performer.baselines import build_baseline
+
+        return build_baseline(name, in_features, num_classes)
+    return PERFORMERS[name](in_features, num_classes, Options(**options))
 
 
 class ImageTransformer(nn.Module):
-    """What the models share. Subclasses choose the attention and place the tokens. `o` holds the model's options.
+    """What the Performers share. Subclasses choose the attention and place the tokens. `o` holds the model's options.
 
     The random features are redrawn in training: each forward call counts, and the call that finds the count at
     `feature_redraw_interval` redraws and starts again, so that the period is one call more than the interval.
@@ -162,4 +169,6 @@ class ClippedRelativePerformer(ImageTransformer):
         return torch.cat([pixels, class_token], dim=1), side
 
 
-MODELS = {model.__name__: model for model in (Performer, NoposPerformer, RelativePerformer, ClippedRelativePerformer)}
+PERFORMERS = {
+    model.__name__: model for model in (Performer, NoposPerformer, RelativePerformer, ClippedRelativePerformer)
+}

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relative_performer.cli import choice, natural, nearest, positive_float, positive_int, probability
-from relative_performer.names import EMBEDDINGS, MODELS
+from relative_performer.cli import choice, natural, nearest, nonnegative, positive_float, positive_int, probability
+from relative_performer.names import EMBEDDINGS, MODELS, PERFORMERS
 
-FAVOR_MODELS = tuple(model for model in MODELS if model != "ClippedRelativePerformer")
+FAVOR_MODELS = tuple(model for model in PERFORMERS if model != "ClippedRelativePerformer")
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,20 @@ class Option:
 
 
 MODEL_OPTIONS = (
-    Option("embedding_type", EMBEDDINGS, "linear", "how a pixel becomes a token"),
-    Option("dim", positive_int, 128, "width of a token"),
-    Option("depth", positive_int, 4, "number of blocks"),
-    Option("heads", positive_int, 4, "attention heads per block"),
-    Option("attn_dropout", probability, 0.1, "dropout after attention; ClippedRelativePerformer has none"),
-    Option("ff_dropout", probability, 0.1, "dropout in the feed-forward; ClippedRelativePerformer has none"),
+    Option("embedding_type", EMBEDDINGS, "linear", "how a pixel becomes a token", PERFORMERS),
+    Option("dim", positive_int, 128, "width of a token", PERFORMERS),
+    Option("depth", positive_int, 4, "number of blocks", PERFORMERS),
+    Option("heads", positive_int, 4, "attention heads per block", PERFORMERS),
+    Option("attn_dropout", probability, 0.1, "dropout after attention; ClippedRelativePerformer has none", PERFORMERS),
+    Option(
+        "ff_dropout", probability, 0.1, "dropout in the feed-forward; ClippedRelativePerformer has none", PERFORMERS
+    ),
     Option(
         "key_stabilizer",
         ("batch", "head"),
         "batch",
         "maximum subtracted from keys' features: over the batch (as published), or per image and head",
+        PERFORMERS,
     ),
     Option(
         "feature_redraw_interval",
@@ -70,20 +73,28 @@ TRAINING_OPTIONS = (
     Option("learning_rate", positive_float, 1e-3, "peak learning rate of Adam"),
     Option("schedule", ("constant", "noam"), "constant", "learning rate after the warmup"),
     Option("warmup", natural, 0, "steps of linear warmup; 0: a constant learning rate"),
+    Option("beta2", probability, 0.98, "Adam's decay of the mean squared gradient"),
+    Option("max_norm", nonnegative, 0.5, "norm to which gradients are clipped; 0: they are not"),
     Option("batch_size", positive_int, 16, "images per step, over all devices"),
     Option("seed", natural, 0, "seed of weights, random features, order of images and dropout"),
     Option("max_epochs", positive_int, 1000, "most epochs; early stopping usually ends a run before"),
     Option("max_steps", positive_int, None, "most steps"),
+    Option("patience", natural, 20, "epochs without a higher val/acc after which training stops; 0: it does not"),
+    Option(
+        "tested", ("best", "last"), "best", "the epoch whose weights are tested: with the highest val/acc, or the last"
+    ),
     Option("limit_train", positive_int, None, "train on the first so many images only"),
     Option("limit_val", positive_int, None, "validate on the first so many images only"),
 )
+# what the hparams of a run mean that is older than an option
+TRAINING_DEFAULTS = {option.name: option.default for option in TRAINING_OPTIONS}
 
 
 def add_options(parser: argparse._ActionsContainer, options: Iterable[Option]) -> None:
     """Add `options` to a command line; the help shows defaults, and the models where not all have an option."""
     for option in options:
         default = "" if option.default is None or option.default is False else f" (default {option.default})"
-        models = "" if option.models == MODELS else f" [{', '.join(option.models)}]"
+        models = {MODELS: "", PERFORMERS: " [Performers]"}.get(option.models, f" [{', '.join(option.models)}]")
         text = option.help + default + models
         if option.kind is bool:
             parser.add_argument(f"--{option.name}", action="store_true", help=text)
@@ -124,7 +135,7 @@ def _complete(model: str, own: Iterable[Option], chosen: Mapping[str, Any]) -> d
     complete = {name: option.default for name, option in known.items()}
     for name, value in chosen.items():
         if name not in known:
-            raise TypeError(f"{model} has no option {name!r}: {nearest(name, known)}")
+            raise TypeError(f"{model} has no option {name!r}" + (f": {nearest(name, known)}" if known else ""))
         complete[name] = value_of(known[name], value)
     check_sizes(model, complete)
     return complete
@@ -146,6 +157,12 @@ def value_of(option: Option, value: Any) -> Any:
 
 def check_sizes(model: str, options: Mapping[str, Any]) -> None:
     """Raise ValueError where sizes do not go together."""
+    if model == "ResNet18" and "batch_size" in options and options["batch_size"] < 2 * options.get("devices", 1):
+        raise ValueError(
+            f"batch_size {options['batch_size']} leaves ResNet18's batch normalisation fewer than two images"
+        )
+    if model not in PERFORMERS:
+        return
     dim, heads = options["dim"], options["heads"]
     if dim % heads:
         raise ValueError(f"dim {dim} is not divisible by heads {heads}")

@@ -30,6 +30,10 @@ LOOKS: dict[str, dict[str, Any]] = {
     "NoposPerformer": {"label": "Performer (No pos.)", "color": "#555555", "linestyle": ":", "marker": "X"},
     "RelativePerformer": {"label": "Performer (Rel. S1)", "color": "#D55E00", "linestyle": "--", "marker": "s"},
     "ClippedRelativePerformer": {"label": "Performer (Rel. S2)", "color": "#009E73", "linestyle": "-.", "marker": "^"},
+    "AlexNet": {"label": "AlexNet", "color": "#E69F00", "linestyle": (0, (4, 1, 1, 1, 1, 1)), "marker": ">"},
+    "VGG16": {"label": "VGG16", "color": "#000000", "linestyle": (0, (10, 2)), "marker": "p"},
+    "ResNet18": {"label": "ResNet18", "color": "#56B4E9", "linestyle": (0, (1, 3)), "marker": "d"},
+    "LinformerViT": {"label": "ViT (Linformer)", "color": "#882255", "linestyle": (0, (6, 1, 2, 1)), "marker": "*"},
 }
 OTHER: dict[str, Any] = {"color": "#CC79A7", "linestyle": (0, (5, 1)), "marker": "v"}
 VARIANTS = (((0, (5, 1)), "D"), ((0, (3, 1, 1, 1)), "v"), ((0, (1, 1)), "P"), ((0, (8, 2)), "<"), ((0, (2, 2)), "*"))
@@ -102,12 +106,12 @@ def rows_of_panels(runs: pd.DataFrame, by: Sequence[str]) -> list[tuple[str, pd.
     rows = []
     for _, part in runs.groupby(list(by), observed=True):
         first = part.iloc[0]
-        rows.append(("\n".join(_title(column, first[column]) for column in named), part))
+        rows.append(("\n".join(filter(None, (_title(column, first[column]) for column in named))), part))
     return rows
 
 
 def _title(column: str, value: str) -> str:
-    return f"{value or 'no'} embedding" if column == "embedding_type" else value
+    return f"{value} embedding" if column == "embedding_type" and value else value  # baselines have no embedding
 
 
 def lines_of_panel(part: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from relative_performer.cli import UserError
 from relative_performer.files import write_atomically
+from relative_performer.options import TRAINING_DEFAULTS
 
 HPARAMS = "hparams.yaml"
 METRICS = "metrics.csv"
@@ -62,7 +63,7 @@ def open_run(folder: Path, version: str | None, hparams: Mapping[str, Any]) -> I
 
 
 def _options(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in hparams.items() if name not in MACHINE}
+    return TRAINING_DEFAULTS | {name: value for name, value in hparams.items() if name not in MACHINE}
 
 
 def next_version(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Training with Lightning: Adam, gradients clipped, early stopping on val/acc, best and last checkpoint."""
+"""Training with Lightning: Adam, clipping of gradients, early stopping on val/acc, best and last checkpoint."""
 
 import csv
 import io
@@ -29,8 +29,6 @@ from relative_performer.files import write_atomically
 from relative_performer.models import build_model
 from relative_performer.options import MODEL_OPTIONS
 
-PATIENCE = 20  # epochs
-MAX_NORM = 0.5  # of the gradient
 COLUMNS = ("epoch", "step", "train/loss", "train/acc", "val/loss", "val/acc")
 
 
@@ -44,9 +42,14 @@ def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mappi
     torch.manual_seed(hparams["seed"])
     classifier = Classifier(hparams, arrays)
     table = MetricsTable(run_dir / runs.METRICS)
-    best = _checkpoint(run_dir / runs.BEST, monitor="val/acc", mode="max", save_on_train_epoch_end=False)
+    # only tested, so without Adam's moments, which are twice the weights
+    best = _checkpoint(
+        run_dir / runs.BEST, monitor="val/acc", mode="max", save_on_train_epoch_end=False, save_weights_only=True
+    )
     state = _checkpoint(run_dir / runs.RESUME, save_on_train_epoch_end=True)
-    trainer = _trainer(run_dir, hparams, [table, EarlyStopping("val/acc", mode="max", patience=PATIENCE), best, state])
+    patience = hparams["patience"]
+    stopping = [EarlyStopping("val/acc", mode="max", patience=patience)] if patience else []
+    trainer = _trainer(run_dir, hparams, [table, *stopping, best, state])
     os.environ[runs.JOIN] = str(run_dir)
     try:
         trainer.fit(classifier, ckpt_path=run_dir / runs.RESUME if resume else None, weights_only=True)
@@ -105,14 +108,17 @@ class Classifier(pl.LightningModule):
 
     def train_dataloader(self) -> Batches:
         """The batches of this epoch, in an order that only the seed and the epoch decide."""
-        return self._batches(self.train_images, self.train_labels, self._epoch_seed())
+        # one image has no variance to normalise by
+        least = 2 if any(isinstance(module, torch.nn.BatchNorm2d) for module in self.modules()) else 1
+        return self._batches(self.train_images, self.train_labels, self._epoch_seed(), least)
 
     def val_dataloader(self) -> Batches:
         """The validation images in order."""
         return self._batches(self.val_images, self.val_labels, None)
 
-    def _batches(self, images: Tensor, labels: Tensor, seed: int | None) -> Batches:
-        return Batches(images, labels, self.run["batch_size"], seed, self.global_rank, self.trainer.world_size)
+    def _batches(self, images: Tensor, labels: Tensor, seed: int | None, least: int = 1) -> Batches:
+        processes = self.trainer.world_size
+        return Batches(images, labels, self.run["batch_size"], seed, self.global_rank, processes, least)
 
     def _epoch_seed(self) -> int:
         return self.run["seed"] * 2**32 + self.current_epoch + 1
@@ -138,7 +144,7 @@ class Classifier(pl.LightningModule):
 
     def _loss(self, batch: tuple[Tensor, Tensor], split: str) -> Tensor:
         images, labels = batch
-        logits = self.model(model_input(images, self.run["dataset"], self.run["embedding_type"])).float()
+        logits = self.model(model_input(images, self.run["dataset"], self.run.get("embedding_type"))).float()
         loss = cross_entropy(logits, labels)
         right = (logits.argmax(-1) == labels).float().mean()
         # summed on the device: a log call per batch costs as much as a small model's forward pass
@@ -158,11 +164,13 @@ class Classifier(pl.LightningModule):
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         """Clip the gradients' norm; Lightning's own refuses a fused Adam in bf16, which needs no unscaling."""
-        torch.nn.utils.clip_grad_norm_(self.parameters(), MAX_NORM)
+        if self.run["max_norm"]:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.run["max_norm"])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, and a learning rate that follows `schedule` and `warmup`."""
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.run["learning_rate"], betas=(0.9, 0.98), fused=True)
+        betas = (0.9, self.run["beta2"])
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.run["learning_rate"], betas=betas, fused=True)
         factor = partial(learning_rate_factor, self.run["schedule"], self.run["warmup"])
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
