@@ -18,7 +18,7 @@ example:
 
 One training step and one test step of every model and size are timed here and now, at a small batch. An early stop can
 come one epoch after the patience at the soonest; that is the least. A training rarely needs 100 epochs; the table says
-what they would take. Several trainings at once (cores divided by `threads`, or the GPUs of the profile) share the hours.
+what they would take. Trainings side by side (cores divided by `threads`, or the GPUs of the profile) share the hours.
 """
 IMAGES = {  # training, validation, test, test images of class 1 that the shift test moves to 17 places
     "MNIST": (55_000, 5_000, 10_000, 854),
