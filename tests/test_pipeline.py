@@ -14,6 +14,7 @@ from conftest import REPOSITORY
 from plan import report
 from relative_performer.cli import UserError
 from relative_performer.grid import arguments, check_config, expand
+from train import parse
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 TINY = {
@@ -183,3 +184,9 @@ def test_the_baselines_have_their_own_protocol():
     words = arguments(runs["ResNet18_CIFAR10_seed0"])
     assert "--patience 0 " in words
     assert "--max_norm 0.0 " in words
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "config/demo.yaml", "config/smoke.yaml"])
+def test_every_option_of_a_configuration_reaches_the_training(file):
+    for options in checked({"options": {}} | yaml.safe_load((REPOSITORY / file).read_text())).values():
+        assert options.items() <= vars(parse(arguments(options).split())).items()
