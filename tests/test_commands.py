@@ -149,6 +149,18 @@ def test_killed_training_goes_on_as_if_never_interrupted(call, digits):
     assert (killed / "metrics.csv").read_bytes() == Path("lightning_logs/whole/x/metrics.csv").read_bytes()
 
 
+def test_killed_between_the_last_epoch_and_the_summary(call, digits):
+    train = ["train.py", *SMALL, "--max_epochs", 2, "--data_path", digits, "--version", "x", "Performer", "Digits"]
+    call(*train)
+    run_dir = Path("lightning_logs/default/x")
+    whole, summary = weights(run_dir), (run_dir / runs.SUMMARY).read_text()
+    (run_dir / runs.LAST).rename(run_dir / runs.RESUME)
+    (run_dir / runs.SUMMARY).unlink()
+    call(*train)
+    assert all(torch.equal(value, whole[name]) for name, value in weights(run_dir).items())
+    assert (run_dir / runs.SUMMARY).read_text() == summary
+
+
 def test_max_steps_ends_with_a_tested_model(call, digits):
     call("train.py", *SMALL, "--max_steps", 6, "--data_path", digits, "NoposPerformer", "Digits")
     rows = read(Path("lightning_logs/default/version_0/metrics.csv"))

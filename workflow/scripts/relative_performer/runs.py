@@ -89,9 +89,10 @@ def empty(run_dir: Path) -> None:
 
 
 def finish_run(run_dir: Path, summary: Mapping[str, Any]) -> None:
-    """Mark the run as finished; `summary` says how it ended."""
-    os.replace(run_dir / RESUME, run_dir / LAST)
+    """Mark the run as finished; `summary` says how it ended. Until it is written the run can be resumed."""
+    shutil.copyfile(run_dir / RESUME, run_dir / LAST)
     write_atomically(run_dir / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
+    (run_dir / RESUME).unlink()
 
 
 def read_hparams(run_dir: Path) -> dict[str, Any]:
