@@ -9,6 +9,7 @@ from relative_performer.names import BASELINES, EMBEDDINGS, PERFORMERS
 
 RESULTS, FIGURES = REPOSITORY / "results" / "smoke", REPOSITORY / "figures" / "smoke"
 DATASETS = ("MNIST", "FashionMNIST", "CIFAR10")
+CONFUSION = [f"confusion_{dataset}" for dataset in DATASETS]
 TRAINED = {
     *itertools.product(PERFORMERS, DATASETS, EMBEDDINGS),
     *itertools.product(BASELINES, DATASETS, ["none"]),
@@ -17,11 +18,13 @@ TRAINED = {
 
 def test_every_combination_was_trained_and_tested():
     runs = pd.read_csv(RESULTS / "model_evaluations.csv")
+    ablation = runs[runs["experiment"] == "clipping"]
+    assert set(zip(ablation["clipping_dist"], ablation["batch_size"], strict=True)) == {(2, 16), (6, 8)}
     assert set(zip(runs["model"], runs["dataset"], runs["embedding_type"].fillna("none"), strict=True)) == TRAINED
     assert runs[["test/acc", "test/loss", "val/acc", "val/loss"]].notna().all(axis=None)
     for dataset in DATASETS[:2]:
         shift = pd.read_csv(RESULTS / f"{dataset}_shift.csv")
-        assert len(shift) == 17 * sum(trained == dataset for _, trained, _ in TRAINED)
+        assert len(shift) == 17 * (runs["dataset"] == dataset).sum()
         assert set(shift["run_dir"]) <= set(runs["run_dir"])
 
 
@@ -29,6 +32,8 @@ def test_tables_and_figures_are_there():
     tables = ("accuracy", "differences", "reproduction")
     names = [RESULTS / "tables" / f"{name}.{kind}" for name in tables for kind in ("csv", "md", "tex")]
     names += [
-        FIGURES / f"{name}.{kind}" for name in ("shift", "accuracy", "learning_curves") for kind in ("pdf", "png")
+        FIGURES / f"{name}.{kind}"
+        for name in ("shift", "shift_loss", "accuracy", "learning_curves", "cost", *CONFUSION)
+        for kind in ("pdf", "png")
     ]
     assert [str(path) for path in names if not path.exists() or not path.stat().st_size] == []

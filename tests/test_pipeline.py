@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
+from compare_published import matching
 from conftest import REPOSITORY
 from plan import report
 from relative_performer.cli import UserError
 from relative_performer.grid import arguments, check_config, expand
+from relative_performer.published import read_published
 from train import parse
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
@@ -56,7 +59,8 @@ def stale(folder: Path, target: str = "all") -> set[str]:
 
 
 def test_it_makes_tables_and_figures(project):
-    for name in ("shift", "accuracy", "learning_curves", "attention_ClippedRelativePerformer_Digits"):
+    figures = ("shift", "shift_loss", "accuracy", "learning_curves", "cost", "confusion_Digits")
+    for name in (*figures, "attention_ClippedRelativePerformer_Digits"):
         assert (project / f"figures/tiny/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (project / f"figures/tiny/{name}.pdf").read_bytes().startswith(b"%PDF")
     table = (project / "results/tiny/tables/accuracy.md").read_text()
@@ -67,6 +71,14 @@ def test_it_makes_tables_and_figures(project):
     shift = (project / "results/tiny/Digits_shift.csv").read_text().splitlines()
     assert shift[0] == "run_dir,shift,accuracy_mean,accuracy_std,loss_mean,loss_std"
     assert len(shift) == 1 + 4 * 7
+    confusion = pd.read_csv(project / "results/tiny/Digits_confusion.csv")
+    right = confusion[confusion["label"] == confusion["prediction"]].groupby("run_dir")["images"].sum()
+    runs = pd.read_csv(project / "results/tiny/model_evaluations.csv").set_index("run_dir")
+    assert confusion.groupby("run_dir")["images"].sum().to_dict() == runs["test_images"].to_dict()
+    assert (right / runs["test_images"]).to_dict() == pytest.approx(runs["test/acc"].to_dict())
+    times = pd.read_csv(project / "results/tiny/training_times.csv").set_index("run_dir")
+    assert times["images_seen"].to_dict() == runs["images_seen"].to_dict()
+    assert (times["seconds"] > 0).all()
 
 
 def test_a_second_run_has_nothing_to_do_even_after_a_fresh_checkout(project):
@@ -77,9 +89,9 @@ def test_a_second_run_has_nothing_to_do_even_after_a_fresh_checkout(project):
 
 
 def test_an_edit_makes_exactly_the_rules_stale_that_use_the_file(project):
-    figures = {"plot_shift", "plot_accuracy", "plot_curves", "plot_attention"}
+    figures = {"plot_shift", "plot_accuracy", "plot_curves", "plot_cost", "plot_confusion", "plot_attention"}
     tables = {"make_tables", "compare_models", "compare_published"}
-    collected = {"collect_evaluations", "collect_shifts", *tables, *figures} - {"plot_attention"}
+    collected = {"collect_evaluations", "collect_shifts", "collect_confusion", *tables, *figures} - {"plot_attention"}
     for module, rules in {
         "plotting.py": figures,
         "shifts.py": {"test", "test_shifted", "shift_examples", *collected},
@@ -136,6 +148,12 @@ def only(**experiment: Any) -> dict[str, Any]:
         (only(models={"AlexNet": {"dim": 8}}), "a: AlexNet has no option 'dim'"),
         (only(dim=8, models={"AlexNet": {}}), "a: AlexNet has no option 'dim'"),
         (only(models={"AlexNet": {"dataset": "MINST"}}), "MINST.*MNIST"),
+        (
+            only(models={"Performer": [{"dim": 8}, {"dim": 8}]}),
+            "a: Performer_MNIST_linear_dim8_seed0 stands there twice",
+        ),
+        (only(models={"Performer": [{"dim": 8}, None]}), "a.models.Performer.1: None is not of type 'object'"),
+        (only(models={"Performer": [{"deep": 8}]}), "a: Performer has no option 'deep': .*did you mean depth"),
     ],
 )
 def test_wrong_values_are_named(change, said):
@@ -158,15 +176,32 @@ def test_the_plan_counts_runs_and_their_cost():
     assert 0 <= least == hundred < 0.1  # one epoch is the most that this configuration allows
 
 
-def test_the_paper_is_the_default():
-    every = checked(yaml.safe_load((REPOSITORY / "config.yaml").read_text()))
-    runs = {key: run for key, run in every.items() if key[0] == "main"}
-    assert len(runs) == 36
-    assert {(run["model"], run["dataset"], run["embedding_type"]) for run in runs.values()} == {
-        (model, dataset, embedding)
+def test_alternatives_of_a_model_pair_their_options():
+    own = [{"clipping_dist": 2, "batch_size": 22}, {"clipping_dist": [6, 8], "batch_size": 6}, {"dim": 8}]
+    runs = checked({"data": {}, "options": {}} | {"name": "x"} | only(models={"ClippedRelativePerformer": own}))
+    values = {run: (options["clipping_dist"], options["batch_size"]) for (_, run), options in runs.items()}
+    assert values == {
+        "ClippedRelativePerformer_MNIST_linear_clipping_dist2_batch_size22_seed0": (2, 22),
+        "ClippedRelativePerformer_MNIST_linear_clipping_dist6_batch_size6_seed0": (6, 6),
+        "ClippedRelativePerformer_MNIST_linear_clipping_dist8_batch_size6_seed0": (8, 6),
+        "ClippedRelativePerformer_MNIST_linear_dim8_seed0": (8, 16),
+    }
+
+
+@pytest.fixture(scope="module")
+def paper() -> dict[tuple[str, str], dict[str, Any]]:
+    return checked(yaml.safe_load((REPOSITORY / "config.yaml").read_text()))
+
+
+def test_the_paper_is_the_default(paper):
+    runs = {key: run for key, run in paper.items() if key[0] == "main"}
+    assert len(runs) == 3 * 36
+    assert {(run["model"], run["dataset"], run["embedding_type"], run["seed"]) for run in runs.values()} == {
+        (model, dataset, embedding, seed)
         for model in ("Performer", "NoposPerformer", "RelativePerformer", "ClippedRelativePerformer")
         for dataset in ("MNIST", "FashionMNIST", "CIFAR10")
         for embedding in ("linear", "MLP", "lookup")
+        for seed in (0, 1, 2)
     }
     sizes = {(run["dim"], run["depth"], run["heads"], run["learning_rate"]) for run in runs.values()}
     assert sizes == {(256, 6, 8, 5e-5)}
@@ -174,10 +209,20 @@ def test_the_paper_is_the_default():
     assert all(published.items() <= run.items() for run in runs.values())
 
 
-def test_the_baselines_have_their_own_protocol():
-    every = checked(yaml.safe_load((REPOSITORY / "config.yaml").read_text()))
-    runs = {run: options for (experiment, run), options in every.items() if experiment == "baselines"}
-    assert len(runs) == 10
+def test_every_published_run_is_in_the_paper_with_three_seeds(paper):
+    published = read_published(*(REPOSITORY / f"resources/published_{kind}.csv" for kind in ("evaluations", "cnn")))
+    ours = pd.DataFrame([{name: str(value) for name, value in run.items()} for run in paper.values()]).fillna("")
+    ours = ours.assign(scale="")
+    for row in published.to_dict("records"):
+        wanted = [row | {"content_rel_attn": row["content_rel_attn"] and "false"}]  # the model that ran
+        for options in [*wanted, row] if row["content_rel_attn"] == "true" else wanted:
+            assert len(matching(ours, options)) == 3, options
+    assert not ours.drop(columns="scale").duplicated().any()
+
+
+def test_the_baselines_have_their_own_protocol(paper):
+    runs = {run: options for (experiment, run), options in paper.items() if experiment == "baselines"}
+    assert len(runs) == 3 * 10
     assert {"AlexNet_MNIST_seed0", "VGG16_CIFAR10_seed0"} <= runs.keys()
     assert all("dim" not in options and options["max_epochs"] == 20 for options in runs.values())
     assert {options["learning_rate"] for options in runs.values()} == {2e-4, 3e-5}

@@ -28,7 +28,7 @@ FULL = {
     "val/acc": 0.9, "test/acc": 0.9, "n_parameters": 4742414, "attn_dropout": 0.1, "ff_dropout": 0.1,
     "key_stabilizer": "batch", "no_projection": "False", "class_position": "", "max_epochs": 1000, "max_steps": "",
     "limit_train": "", "limit_val": "", "train_images": 55000, "val_images": 5000, "test_images": 10000, "epochs": 60,
-    "images_seen": 3300000, "seed": 0,
+    "images_seen": 3300000, "seed": 0, "patience": 20,
 }  # fmt: skip
 
 BASELINE = {"model": "AlexNet", "learning_rate": 2e-4, "batch_size": 32, "epochs": 20, "max_epochs": 20}
@@ -150,7 +150,7 @@ def test_published_table_shows_validation_and_test():
 def test_published_curves_stand_beside_ours_of_the_linear_embedding(tmp_path, embedding, count):
     runs = plotting.describe(evaluations(tmp_path, {"embedding_type": embedding}))
     results = runs.merge(pd.DataFrame({"shift": [-1, 0, 1], "accuracy_mean": 0.5, "accuracy_std": 0.1}), how="cross")
-    figure = plot_shift.shift_figure(results, published=read_shifts(RESOURCES / "published_shift.csv"))
+    figure = plot_shift.shift_figure(results, "accuracy", published=read_shifts(RESOURCES / "published_shift.csv"))
     (panel,) = figure.axes
     assert len(panel.lines) == count
     (legend,) = figure.legends

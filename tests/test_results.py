@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import plot_confusion
+import plot_cost
 import plot_curves
 import plot_shift
 from relative_performer import plotting
@@ -27,7 +29,14 @@ def main(name, *arguments):
 
 
 def run_row(model="Performer", dataset="MNIST", seed=1, acc=0.9, embedding="linear", experiment="grid", **options):
-    row = {"experiment": experiment, "model": model, "dataset": dataset, "embedding_type": embedding, "warmup": 0}
+    row = {
+        "experiment": experiment,
+        "model": model,
+        "dataset": dataset,
+        "embedding_type": embedding,
+        "warmup": 0,
+        "patience": 2,
+    }
     row |= {"val/acc": acc, "test/acc": acc, "n_parameters": 4741706, "seed": seed, "images_seen": 1000 * seed}
     row |= {"run_dir": f"logs/{experiment}-{model}-{dataset}-{embedding}-{seed}-{options}", "seconds": seed * 1.5}
     return row | options
@@ -51,8 +60,8 @@ def evaluations(tmp_path):
 
 def shift_csv(path, runs):
     shifts = range(-8, 9)
-    columns = ["run_dir", "shift", "accuracy_mean", "accuracy_std"]
-    rows = [(run, s, 0.95 - 0.01 * abs(s) - 0.02 * n, 0.2) for n, run in enumerate(runs) for s in shifts]
+    columns = ["run_dir", "shift", "accuracy_mean", "accuracy_std", "loss_mean"]
+    rows = [(run, s, 0.95 - 0.01 * abs(s) - 0.02 * n, 0.2, 1 + abs(s)) for n, run in enumerate(runs) for s in shifts]
     return csv(path, [dict(zip(columns, row, strict=True)) for row in rows])
 
 
@@ -171,6 +180,19 @@ def test_curves_are_collected_and_their_best_epoch_found(evaluations, tmp_path, 
     best = plot_curves.best_epochs(curves)
     assert set(best["epoch"]) == {1}
     assert len(best) == len(runs)
+    stopped = plot_curves.early_stops(curves.assign(patience="2"))  # every second run goes on to epoch 3
+    assert list(stopped["run_dir"]) == sorted(runs[1::2])
+    assert set(stopped["epoch"]) == {3}
+    assert plot_curves.early_stops(curves.assign(patience="0")).empty
+
+
+def confusion_csv(path, runs):
+    rows = [
+        {"run_dir": run, "label": label, "prediction": (label + n) % 10, "images": 5}
+        for n, run in enumerate(runs)
+        for label in range(10)
+    ]
+    return csv(path, rows)
 
 
 def draw_everything(evaluations, tmp_path, out):
@@ -182,6 +204,10 @@ def draw_everything(evaluations, tmp_path, out):
     main("plot_accuracy", evaluations, "--out", out)
     main("plot_shift", "--evaluations", evaluations, "--shift", *shift, "--examples", *examples, "--out", out)
     main("plot_curves", "--evaluations", evaluations, "--curves", tmp_path / "curves.csv", "--out", out)
+    times = csv(tmp_path / "times.csv", runs[["run_dir", "seconds"]])
+    main("plot_cost", "--evaluations", evaluations, "--times", times, "--out", out)
+    confusion = confusion_csv(tmp_path / "confusion.csv", runs["run_dir"][runs["dataset"] == "MNIST"])
+    main("plot_confusion", "MNIST", "--evaluations", evaluations, "--confusion", confusion, "--out", out)
 
 
 def test_figures_are_valid_files_and_the_same_bytes_again(evaluations, tmp_path):
@@ -194,9 +220,8 @@ def test_figures_are_valid_files_and_the_same_bytes_again(evaluations, tmp_path)
     for out in ("once", "again"):
         draw_everything(evaluations, tmp_path, tmp_path / out)
     files = sorted(path.name for path in (tmp_path / "once").iterdir())
-    assert files == [
-        f"{name}.{suffix}" for name in ("accuracy", "learning_curves", "shift") for suffix in ("pdf", "png")
-    ]
+    names = ("accuracy", "confusion_MNIST", "cost", "learning_curves", "shift", "shift_loss")
+    assert files == [f"{name}.{suffix}" for name in names for suffix in ("pdf", "png")]
     for name in files:
         content = (tmp_path / "once" / name).read_bytes()
         assert content == (tmp_path / "again" / name).read_bytes()
@@ -210,7 +235,8 @@ def test_shift_figure_shows_the_numbers_of_the_csv(tmp_path, seeds):
     described = plotting.describe(read_evaluations(csv(tmp_path / "evaluations.csv", runs)))
     path = shift_csv(tmp_path / "shift.csv", [row["run_dir"] for row in runs])
     results = plot_shift.shift_results(described, "MNIST", path)
-    figure = plot_shift.shift_figure(results, {"MNIST": pd.read_csv(examples_csv(tmp_path / "examples.csv"))})
+    examples = {"MNIST": pd.read_csv(examples_csv(tmp_path / "examples.csv"))}
+    figure = plot_shift.shift_figure(results, "accuracy", examples)
     (panel,) = figure.axes
     x, y = np.array(panel.lines[0].get_xydata(), float).T
     means = 0.95 - 0.01 * np.abs(np.arange(-8, 9)) - 0.01 * (seeds - 1)
@@ -222,6 +248,33 @@ def test_shift_figure_shows_the_numbers_of_the_csv(tmp_path, seeds):
     assert band.max() == pytest.approx(min(1, means.max() + half))
     assert ("bootstrap 95 % interval over the seeds" in figure.get_supxlabel()) == (seeds == 2)
     assert panel.get_title() == "MNIST"
+    (panel,) = plot_shift.shift_figure(results, "loss", examples).axes
+    np.testing.assert_array_equal(np.array(panel.lines[0].get_xydata(), float).T[1], 1 + np.abs(np.arange(-8, 9)))
+
+
+def test_confusion_is_in_percent_of_the_images_of_a_class_over_all_seeds(tmp_path):
+    runs = [run_row(seed=seed) for seed in (1, 2)]
+    described = plotting.describe(read_evaluations(csv(tmp_path / "evaluations.csv", runs)))
+    path = confusion_csv(tmp_path / "confusion.csv", [row["run_dir"] for row in runs])
+    counts = plotting.join(described, pd.read_csv(path), path)
+    (matrix,) = plot_confusion.percentages(counts[counts["label"] != 9], 10).values()
+    np.testing.assert_array_equal(matrix[:9], 50 * (np.eye(10) + np.eye(10, k=1))[:9])
+    assert np.isnan(matrix[9]).all()
+
+
+def test_a_label_that_the_dataset_does_not_have_is_refused(evaluations, tmp_path):
+    run = pd.read_csv(evaluations)["run_dir"][0]
+    path = csv(tmp_path / "confusion.csv", [{"run_dir": run, "label": 10, "prediction": 0, "images": 1}])
+    with pytest.raises(UserError, match="MNIST has the classes 0 to 9 only"):
+        main("plot_confusion", "MNIST", "--evaluations", evaluations, "--confusion", path, "--out", tmp_path)
+
+
+def test_cost_figure_has_a_mark_per_configuration_at_its_means(tmp_path):
+    rows = [run_row(acc=acc, seed=seed) for seed, acc in ((1, 0.5), (2, 0.7))]
+    described = plotting.describe(read_evaluations(csv(tmp_path / "evaluations.csv", rows)))
+    figure = plot_cost.cost_figure(described.assign(minutes=[1, 3], **{"test/acc": [0.5, 0.7], "n_parameters": 10}))
+    marks = [line.get_xydata().tolist() for panel in figure.axes for line in panel.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(marks, [[[10, 0.6]], [[2, 0.6]]])
 
 
 def test_shift_results_must_be_of_evaluated_runs_of_their_dataset(evaluations, tmp_path):

@@ -9,6 +9,8 @@ rule plot_shift:
     output:
         f"{FIGURES}/shift.pdf",
         report(f"{FIGURES}/shift.png", caption="../report/shift.rst", category="Figures"),
+        f"{FIGURES}/shift_loss.pdf",
+        report(f"{FIGURES}/shift_loss.png", caption="../report/shift_loss.rst", category="Figures"),
     log:
         f"{RESULTS}/logs/plot_shift.log",
     benchmark:
@@ -25,7 +27,7 @@ rule plot_shift:
         examples=lambda wildcards, input: [f"{name}={csv}" for name, csv in zip(SHIFTED, input.examples)],
         published=lambda wildcards, input: f"--published {input.published}" if input.published else "",
     message:
-        "draw accuracy over shift of {RESULTS}"
+        "draw accuracy and loss over shift of {RESULTS}"
     shell:
         "python workflow/scripts/plot_shift.py --evaluations {input.evaluations} --shift {params.shifts}"
         " --examples {params.examples} {params.published} --out {params.out} > {log} 2>&1"
@@ -81,6 +83,65 @@ rule plot_curves:
     shell:
         "python workflow/scripts/plot_curves.py --evaluations {input.evaluations} --curves {input.curves}"
         " --out {params.out} > {log} 2>&1"
+
+
+rule plot_cost:
+    input:
+        code=grid.sources("plot_cost.py"),
+        evaluations=rules.collect_evaluations.output,
+        times=rules.collect_times.output,
+    output:
+        f"{FIGURES}/cost.pdf",
+        report(f"{FIGURES}/cost.png", caption="../report/cost.rst", category="Figures"),
+    log:
+        f"{RESULTS}/logs/plot_cost.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_cost.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        out=lambda wildcards, output: Path(output[0]).parent,
+    message:
+        "draw accuracy over parameters and training time of {RESULTS}"
+    shell:
+        "python workflow/scripts/plot_cost.py --evaluations {input.evaluations} --times {input.times} --out {params.out}"
+        " > {log} 2>&1"
+
+
+rule plot_confusion:
+    input:
+        code=grid.sources("plot_confusion.py"),
+        evaluations=rules.collect_evaluations.output,
+        confusion=rules.collect_confusion.output,
+    output:
+        f"{FIGURES}/confusion_{{dataset}}.pdf",
+        report(
+            f"{FIGURES}/confusion_{{dataset}}.png",
+            caption="../report/confusion.rst",
+            category="Figures",
+            subcategory="Confusion matrices",
+        ),
+    log:
+        f"{RESULTS}/logs/plot_confusion/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_confusion/{{dataset}}.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        out=lambda wildcards, output: Path(output[0]).parent,
+    message:
+        "draw the confusion matrices of {RESULTS} on {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/plot_confusion.py {wildcards.dataset} --evaluations {input.evaluations}"
+        " --confusion {input.confusion} --out {params.out} > {log} 2>&1"
 
 
 # the first run of every model with relative positions and dataset
@@ -144,4 +205,6 @@ rule figures:
         rules.plot_shift.output if SHIFTED else [],
         rules.plot_accuracy.output,
         rules.plot_curves.output,
+        rules.plot_cost.output,
+        expand(rules.plot_confusion.output, dataset=DATASETS),
         [expand(rules.plot_attention.output, model=model, dataset=dataset) for model, dataset in RELATIVE_RUNS],

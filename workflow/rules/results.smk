@@ -42,6 +42,28 @@ rule collect_shifts:
         "python workflow/scripts/collect_csv.py --out {output} {input.csv} > {log} 2>&1"
 
 
+rule collect_confusion:
+    input:
+        code=grid.sources("collect_csv.py"),
+        csv=lambda wildcards: run_files("confusion", wildcards.dataset),
+    output:
+        f"{RESULTS}/{{dataset}}_confusion.csv",
+    log:
+        f"{RESULTS}/logs/collect_confusion/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_confusion/{{dataset}}.tsv"
+    conda:
+        "../../envs/plot.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    message:
+        "collect the confusion matrices of {RESULTS} on {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/collect_csv.py --out {output} {input.csv} > {log} 2>&1"
+
+
 rule collect_curves:
     input:
         code=grid.sources("collect_curves.py"),
@@ -64,6 +86,30 @@ rule collect_curves:
         "collect the learning curves of {RESULTS}"
     shell:
         "python workflow/scripts/collect_curves.py --out {output} {params.run_dirs} > {log} 2>&1"
+
+
+rule collect_times:
+    input:
+        code=grid.sources("collect_times.py"),
+        runs=[f"{RESULTS}/runs/{experiment}/{run}/summary.json" for experiment, run in RUNS],
+    output:
+        f"{RESULTS}/training_times.csv",
+    log:
+        f"{RESULTS}/logs/collect_times.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_times.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        run_dirs=[f"{RESULTS}/runs/{experiment}/{run}" for experiment, run in RUNS],
+    message:
+        "collect the training times of {RESULTS}"
+    shell:
+        "python workflow/scripts/collect_times.py --out {output} {params.run_dirs} > {log} 2>&1"
 
 
 rule shift_examples:

@@ -7,7 +7,8 @@ rule test:
         data=run_data,
         run=rules.train.output,
     output:
-        f"{RESULTS}/evaluations/{{experiment}}/{{run}}.csv",
+        evaluation=f"{RESULTS}/evaluations/{{experiment}}/{{run}}.csv",
+        confusion=f"{RESULTS}/confusion/{{experiment}}/{{run}}.csv",
     log:
         f"{RESULTS}/logs/test/{{experiment}}/{{run}}.log",
     benchmark:
@@ -28,7 +29,8 @@ rule test:
         "test {wildcards.experiment}/{wildcards.run}"
     shell:
         "python workflow/scripts/test.py {params.limit} {resources.machine} --threads {threads}"
-        " --data_path {params.data_path} --output {output} {params.run_dir} > {log} 2>&1"
+        " --data_path {params.data_path} --output {output.evaluation} --confusion {output.confusion} {params.run_dir}"
+        " > {log} 2>&1"
 
 
 rule test_shifted:

@@ -9,14 +9,14 @@ from relative_performer.cli import ArgumentParser, UserError, run
 from relative_performer.files import write_csv
 from relative_performer.frames import read_csv
 
-KEYS = ("run_dir", "epoch", "shift")
+KEYS = ("run_dir", "epoch", "shift", "label", "prediction")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Put CSV files of one kind (evaluations, or shift results) together, row under row.\n"
+        description="Put CSV files of one kind (evaluations, shift tests, confusions) together, row under row.\n"
         "Columns: all that occur, in order of first appearance; a cell whose file lacks the column is empty.\n"
-        "A row that occurs twice (same run_dir, and shift or epoch where there is one) is refused.",
+        "A row that occurs twice (same run_dir, shift, epoch, label and prediction, as far as there are) is refused.",
         epilog="example:\n  collect_csv.py --out results/paper/model_evaluations.csv results/paper/*/evaluation.csv",
     )
     parser.add_argument("csvs", nargs="+", type=Path, metavar="IN.csv", help="file with a column run_dir")

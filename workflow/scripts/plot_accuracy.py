@@ -10,14 +10,16 @@ from matplotlib.figure import Figure
 from relative_performer import names, plotting
 from relative_performer.cli import ArgumentParser, run
 from relative_performer.frames import in_order, read_evaluations
+from relative_performer.intervals import interval
 
 LINE = 0.23  # inches
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Draw accuracy.pdf and accuracy.png: test accuracy (mean and standard deviation over seeds) of\n"
-        "every model, embedding and varied option, a panel per dataset, a row of panels per experiment.",
+        description="Draw accuracy.pdf and accuracy.png: test accuracy (mean, standard deviation and bootstrap 95 %\n"
+        "interval over seeds) of every model, embedding and varied option, a panel per dataset, a row of panels per\n"
+        "experiment.",
         epilog="example:\n  plot_accuracy.py results/paper/model_evaluations.csv --out figures/paper",
     )
     parser.add_argument("evaluations", type=Path, metavar="EVALUATIONS.csv", help="one row per run")
@@ -34,6 +36,7 @@ def accuracy_figure(evaluations: pd.DataFrame) -> Figure:
     heights = [LINE * part["place"].nunique() + 0.5 for _, part in rows]
     datasets = in_order(runs["dataset"], names.DATASETS)
     figure, axes = plotting.grid(heights, datasets, width=2.9, sharex=True, sharey="row")
+    figure.set_figwidth(figure.get_figwidth() + 0.055 * runs["place"].str.len().max())
     for (title, part), line in zip(rows, axes, strict=True):
         for panel, dataset in zip(line, datasets, strict=True):
             _draw_panel(panel, part, dataset)
@@ -41,7 +44,9 @@ def accuracy_figure(evaluations: pd.DataFrame) -> Figure:
     for panel in axes[-1]:
         panel.set_xlabel("Test accuracy")
     if runs.duplicated(["experiment", "dataset", "place"]).any():
-        plotting.footnote(figure, "Mean ± one standard deviation over the seeds.")
+        plotting.footnote(
+            figure, "Mean ± one standard deviation over the seeds; lines: bootstrap 95 % interval of the mean."
+        )
     return figure
 
 
@@ -65,12 +70,15 @@ def _draw_panel(panel: Axes, part: pd.DataFrame, dataset: str) -> None:
 
 
 def _draw_bar(panel: Axes, y: int, accuracies: pd.Series, color: str) -> None:
-    mean, std = accuracies.mean(), accuracies.std()
+    mean = accuracies.mean()
     panel.barh(y, mean, height=0.66, color=color, linewidth=0)
     text = f"{mean:.3f}"
     if len(accuracies) > 1:
-        panel.errorbar(mean, y, xerr=std, color="black", capsize=2, elinewidth=0.9, clip_on=False)
-        text += f" ± {std:.3f}"
+        low, high = interval(accuracies)
+        panel.errorbar(
+            mean, y, xerr=[[mean - low], [high - mean]], color="black", capsize=2, elinewidth=0.9, clip_on=False
+        )
+        text += f" ± {accuracies.std():.3f}"
     panel.annotate(text, (1, y), (5, 0), textcoords="offset points", va="center", fontsize=8)
 
 

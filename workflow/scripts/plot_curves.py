@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,6 +14,7 @@ from relative_performer.cli import ArgumentParser, run
 from relative_performer.frames import read_csv, read_evaluations
 from relative_performer.intervals import high, low
 
+CROSS: dict[str, Any] = {"marker": "x", "markersize": 6, "markeredgewidth": 1.2, "markeredgecolor": "black"}
 CURVES = {"run_dir": str, "epoch": int, "train/acc": float, "val/acc": float}
 
 
@@ -21,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="Draw learning_curves.pdf and learning_curves.png: accuracy on the validation split (solid) and\n"
         "the training split (dashed) over epochs, a panel per dataset and embedding, a line per model; with several\n"
         "seeds their mean, and for the validation the bootstrap 95 % interval as a band. An outlined mark stands at\n"
-        "the best validation epoch of every run: its weights are those that are tested.",
+        "the best validation epoch of every run, a cross where early stopping ended it.",
         epilog="example:\n"
         "  plot_curves.py --evaluations results/paper/model_evaluations.csv \\\n"
         "    --curves results/paper/learning_curves.csv --out figures/paper",
@@ -30,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--curves", type=Path, required=True, metavar="CSV", help="one row per run and epoch")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figure")
     options = parser.parse_args(arguments)
-    runs = plotting.describe(read_evaluations(options.evaluations))
+    evaluations = read_evaluations(options.evaluations)
+    runs = plotting.describe(evaluations)
+    runs = runs.merge(evaluations[["run_dir", "patience"]], on="run_dir")
     curves = plotting.join(runs, read_csv(options.curves, CURVES), options.curves)
     plotting.save(curves_figure(curves), options.out, "learning_curves")
 
@@ -43,7 +47,9 @@ def curves_figure(curves: pd.DataFrame) -> Figure:
     mean = ", mean over the seeds that reached the epoch" if several else ""
     bands = " Bands: bootstrap 95 % interval of the validation over these seeds." if several else ""
     plotting.footnote(
-        figure, f"Solid: validation; dashed: training{mean}.\nOutlined: best validation epoch of a run.{bands}"
+        figure,
+        f"Solid: validation; dashed: training{mean}.\n"
+        f"Outlined: best validation epoch of a run; ×: its end by early stopping.{bands}",
     )
     return figure
 
@@ -53,16 +59,17 @@ def _draw_panel(panel: Axes, curves: pd.DataFrame) -> None:
     for number, (style, rows) in enumerate(plotting.lines_of_panel(curves)):
         mean = rows.groupby("epoch")[["train/acc", "val/acc"]].mean()
         band = rows.groupby("epoch")["val/acc"].agg([low, high])
-        best = best_epochs(rows)
+        best, stopped = best_epochs(rows), early_stops(rows)
         apart = (number * step // 4, step)  # staggered, so that marks of lines that coincide do not
         panel.plot(mean.index + 1, mean["train/acc"], color=style["color"], linestyle="--", linewidth=0.7)
         panel.plot(mean.index + 1, mean["val/acc"], **style | {"linestyle": "-"}, linewidth=1.2, markevery=apart)
         panel.fill_between(band.index + 1, band["low"], band["high"], color=style["color"], alpha=0.15, linewidth=0)
         outlined = {"marker": style["marker"], "markersize": 6.5, "markeredgecolor": "black", "markeredgewidth": 0.8}
-        panel.plot(
-            best["epoch"] + 1, best["val/acc"], color=style["color"], linestyle="none", clip_on=False, **outlined
-        )
-    panel.set(ylim=(0, 1.03), xlabel="Epoch")
+        for rows_of, marks in ((best, outlined), (stopped, CROSS)):
+            if len(rows_of):  # the layout fails over an empty line that is not clipped
+                place = rows_of["epoch"] + 1, rows_of["val/acc"]
+                panel.plot(*place, color=style["color"], linestyle="none", clip_on=False, **marks)
+    panel.set(xlim=(0.5, curves["epoch"].max() + 1.5), ylim=(0, 1.03), xlabel="Epoch")
     panel.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
 
 
@@ -70,6 +77,14 @@ def best_epochs(curves: pd.DataFrame) -> pd.DataFrame:
     """Return the row of the first epoch with the highest val/acc of every run."""
     known = curves.dropna(subset="val/acc")
     return known.loc[known.groupby("run_dir")["val/acc"].idxmax()]
+
+
+def early_stops(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return the last row of every run that ended because val/acc had not risen for the run's patience (0: none)."""
+    last = curves.loc[curves.groupby("run_dir")["epoch"].idxmax()].set_index("run_dir")
+    waited = last["epoch"] - best_epochs(curves).set_index("run_dir")["epoch"]
+    patience = last["patience"].astype(float)
+    return last[(patience > 0) & (waited >= patience)].reset_index()
 
 
 if __name__ == "__main__":

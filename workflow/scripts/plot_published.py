@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shifts = read_shifts(options.shifts)
     runs = [f"{row.dataset} {row.model}{row.settings}" for row in shifts.itertuples()]
     results = shifts.assign(run_dir=runs, experiment="published", embedding_type="linear")
-    plotting.save(shift_figure(results), options.out, "shift")
+    plotting.save(shift_figure(results, "accuracy"), options.out, "shift")
 
 
 if __name__ == "__main__":

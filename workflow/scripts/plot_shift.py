@@ -1,4 +1,4 @@
-"""Plot accuracy over the shift of the test images: the paper's shift figure."""
+"""Plot accuracy and loss over the shift of the test images: the paper's shift figure, and its counterpart."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from relative_performer import plotting
 from relative_performer.cli import ArgumentParser, UserError, run
@@ -16,7 +17,7 @@ from relative_performer.frames import read_csv, read_evaluations
 from relative_performer.intervals import high, low
 from relative_performer.published import read_shifts
 
-SHIFT = {"run_dir": str, "shift": int, "accuracy_mean": float, "accuracy_std": float}
+SHIFT = {"run_dir": str, "shift": int, "accuracy_mean": float, "accuracy_std": float, "loss_mean": float}
 EXAMPLES = {"shift": int, "row": int, "column": int, "value": float}
 PUBLISHED = {"linestyle": (0, (4, 2)), "linewidth": 0.8, "marker": "", "zorder": 1.9}  # behind our own lines
 IMAGE_SIZE = 36  # points: neighbours, 3 pixels of shift apart, just do not touch
@@ -27,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="Draw shift.pdf and shift.png: accuracy over shift, a panel per dataset, a line per model with a\n"
         "band (bootstrap 95 % interval over seeds; one standard deviation over test images where there is one seed),\n"
         "and below each panel an example image, shifted. Several embeddings make several rows of panels. Published\n"
-        "curves of the same dataset and model are dashed; they are of the linear embedding.",
+        "curves of the same dataset and model are dashed; they are of the linear embedding. shift_loss.pdf and\n"
+        "shift_loss.png show the mean loss in the same way, with bands over seeds alone.",
         epilog="example:\n"
         "  plot_shift.py --evaluations results/paper/model_evaluations.csv \\\n"
         "    --shift MNIST=results/paper/MNIST_shift.csv \\\n"
@@ -48,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = pd.concat([shift_results(runs, dataset, path) for dataset, path in options.shift])
     examples = options.examples and {dataset: read_csv(path, EXAMPLES) for dataset, path in options.examples}
     published = read_shifts(options.published) if options.published else None
-    plotting.save(shift_figure(results, examples, published), options.out, "shift")
+    plotting.save(shift_figure(results, "accuracy", examples, published), options.out, "shift")
+    plotting.save(shift_figure(results, "loss", examples, published), options.out, "shift_loss")
 
 
 def dataset_path(text: str) -> tuple[str, Path]:
@@ -72,9 +75,12 @@ def shift_results(runs: pd.DataFrame, dataset: str, path: Path) -> pd.DataFrame:
 
 
 def shift_figure(
-    results: pd.DataFrame, examples: Mapping[str, pd.DataFrame] | None = None, published: pd.DataFrame | None = None
+    results: pd.DataFrame,
+    metric: str,
+    examples: Mapping[str, pd.DataFrame] | None = None,
+    published: pd.DataFrame | None = None,
 ) -> Figure:
-    """Return the figure of shift results, joined with their runs.
+    """Return the figure of shift results, joined with their runs: of their accuracy, or of their loss.
 
     examples: by dataset, a row per pixel. published: other results to compare with, as `read_shifts` returns them.
     Raises UserError if examples are given, but none for one of the datasets.
@@ -84,16 +90,16 @@ def shift_figure(
         raise UserError(f"--examples lacks {lacking[0]}, which --shift names")
 
     def draw(panel: Axes, rows: pd.DataFrame) -> None:
-        _draw_lines(panel, rows)
+        _draw_lines(panel, rows, metric)
         for style, line in plotting.lines_of_panel(counterparts(rows, published)):
-            panel.plot(line["shift"], line["accuracy_mean"], **style | PUBLISHED)
+            panel.plot(line["shift"], line[f"{metric}_mean"], **style | PUBLISHED)
         if examples is not None:
             _draw_examples(panel, examples[rows["dataset"].iloc[0]])
 
-    figure = plotting.panels(results, 3.1, draw)
+    figure = plotting.panels(results, 3.1, draw, metric.capitalize())
     compared = len(counterparts(results, published)) > 0
     plotting.legend(figure, results, *[PUBLISHED | {"label": "published", "color": "0.3"}] * compared)
-    plotting.footnote(figure, _footnote(results))
+    plotting.footnote(figure, _footnote(results, metric))
     return figure
 
 
@@ -107,28 +113,39 @@ def counterparts(results: pd.DataFrame, published: pd.DataFrame | None) -> pd.Da
     return plain[[pair in ours for pair in zip(plain["dataset"], plain["model"], strict=True)]]
 
 
-def _draw_lines(panel: Axes, results: pd.DataFrame) -> None:
+def _draw_lines(panel: Axes, results: pd.DataFrame, metric: str) -> None:
     for style, rows in plotting.lines_of_panel(results):
-        band = accuracy_band(rows)
-        panel.plot(band.index, band["mean"], **style)
+        mean = rows.groupby("shift")[f"{metric}_mean"].mean()
+        panel.plot(mean.index, mean, **style)
+        band = band_of(rows, metric)
         panel.fill_between(band.index, band["low"], band["high"], color=style["color"], alpha=0.15, linewidth=0)
     edge = results["shift"].abs().max()
-    panel.set(xlim=(-edge - 0.5, edge + 0.5), ylim=(-0.03, 1.03), xlabel="Shift (pixels; negative: to the left)")
+    panel.set(xlim=(-edge - 0.5, edge + 0.5), xlabel="Shift (pixels; negative: to the left)")
+    if metric == "accuracy":
+        panel.set_ylim(-0.03, 1.03)
+    else:
+        panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter(NullFormatter())
 
 
-def accuracy_band(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return mean, low and high of the accuracy by shift for the runs of one configuration.
+def band_of(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return low and high of the metric by shift for the runs of one configuration.
 
-    low and high: the bootstrap interval over the runs; for a single run, one standard deviation over the test images.
+    They are the bootstrap interval over the runs. For a single run, accuracy has one standard deviation over the test
+    images, and loss, which is far from symmetric over images, has no band.
     """
     by_shift = rows.groupby("shift")
-    mean = by_shift["accuracy_mean"].mean()
+    mean = by_shift[f"{metric}_mean"].mean()
     if rows["run_dir"].nunique() > 1:
-        ends = by_shift["accuracy_mean"].agg(low), by_shift["accuracy_mean"].agg(high)
-    else:
+        ends = by_shift[f"{metric}_mean"].agg(low), by_shift[f"{metric}_mean"].agg(high)
+    elif metric == "accuracy":
         std = by_shift["accuracy_std"].first()
         ends = (mean - std).clip(0, 1), (mean + std).clip(0, 1)
-    return pd.DataFrame({"mean": mean, "low": ends[0], "high": ends[1]})
+    else:
+        ends = mean, mean
+    return pd.DataFrame({"low": ends[0], "high": ends[1]})
 
 
 def _draw_examples(panel: Axes, examples: pd.DataFrame) -> None:
@@ -152,13 +169,15 @@ def _draw_examples(panel: Axes, examples: pd.DataFrame) -> None:
         panel.add_artist(box)
 
 
-def _footnote(results: pd.DataFrame) -> str:
+def _footnote(results: pd.DataFrame, metric: str) -> str:
     line = [*plotting.PANEL_ROWS, "dataset", "model", "settings"]
     seeds = results.groupby(line, observed=True)["run_dir"].nunique()
     if seeds.max() == 1:
-        return "Bands: ± one standard deviation over the test images (one run per line)."
+        bands = "Bands: ± one standard deviation over the test images" if metric == "accuracy" else "No bands"
+        return f"{bands} (one run per line)."
     number = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    single = "; ± one standard deviation over the test images where there is one" if seeds.min() == 1 else ""
+    of_images = "± one standard deviation over the test images" if metric == "accuracy" else "none"
+    single = f"; {of_images} where there is one" if seeds.min() == 1 else ""
     return f"Lines: mean over {number} seeds. Bands: bootstrap 95 % interval over the seeds{single}."
 
 

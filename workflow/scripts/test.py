@@ -6,16 +6,17 @@ from relative_performer.cli import run, test_parser
 
 EPILOG = """\
 example:
-  test.py --output results.csv lightning_logs/default/version_0
+  test.py --output results.csv --confusion confusion.csv lightning_logs/default/version_0
 
 The CSV has one row: the run's options, val/loss, val/acc, test/loss and test/acc over every image, n_parameters and
 run_dir. The weights are those of the epoch with the highest val/acc, or of the last where the run's option
-`tested` says so.
+`tested` says so. The confusion matrix counts the test images of each label (row) and prediction.
 """
 
 
 def main() -> None:
     parser = test_parser(__doc__, EPILOG)
+    parser.add_argument("--confusion", type=Path, metavar="CSV", help="write the confusion matrix here too")
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run that train.py made")
     arguments = parser.parse_args()
 
@@ -27,7 +28,10 @@ def main() -> None:
 
     set_threads(arguments.threads)
     trained = TrainedRun(arguments.run_dir, arguments.data_path, arguments.accelerator)
-    write_csv(arguments.output, pd.DataFrame([evaluate(trained, arguments.limit_test)]))
+    row, confusion = evaluate(trained, arguments.limit_test)
+    if arguments.confusion:
+        write_csv(arguments.confusion, confusion)
+    write_csv(arguments.output, pd.DataFrame([row]))
 
 
 if __name__ == "__main__":

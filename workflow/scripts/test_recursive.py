@@ -35,7 +35,7 @@ def main() -> None:
         print(f"{number} of {len(found)}: {run_dir}", file=sys.stderr)
         try:
             trained = TrainedRun(run_dir, arguments.data_path, arguments.accelerator)
-            rows.append(evaluate(trained, arguments.limit_test))
+            rows.append(evaluate(trained, arguments.limit_test)[0])
         except UserError as error:
             print(f"test_recursive.py: left out: {error}", file=sys.stderr)
     if rows:

@@ -15,6 +15,7 @@ from relative_performer.checkpoints import load_run
 from relative_performer.cli import UserError
 from relative_performer.data import load
 from relative_performer.devices import pick_device
+from relative_performer.names import CLASSES
 from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS
 from relative_performer.shifts import shift_columns, shiftable
 
@@ -35,37 +36,47 @@ class TrainedRun:
         self.model = model.to(self.device).eval()
         self.arrays = load(self.hparams["dataset"], data_path or Path(self.hparams["data_path"]))
 
-    def losses(self, images: Tensor, labels: Tensor, what: str) -> tuple[Tensor, Tensor]:
-        """Return each image's loss and whether its class was right, both (B,), in the run's own batch size.
+    def predict(self, images: Tensor, labels: Tensor, what: str) -> tuple[Tensor, Tensor]:
+        """Return each image's loss and predicted class, both (B,), in the run's own batch size.
 
         images: uint8 (B, n, n, c). With the published key stabiliser the batch matters; the last may be smaller.
         """
         batches = Batches(images, labels, self.hparams["batch_size"])
-        losses, right = [], []
+        losses, predicted = [], []
         with torch.inference_mode():
             for x, y in tqdm(batches, desc=f"{self.run_dir.name} {what}", unit="batch", leave=False, disable=None):
                 logits = self.model(model_input(x, self.hparams["dataset"], self.hparams.get("embedding_type")))
                 losses.append(cross_entropy(logits, y, reduction="none"))
-                right.append((logits.argmax(-1) == y).float())
-        return torch.cat(losses).double().cpu(), torch.cat(right).double().cpu()
+                predicted.append(logits.argmax(-1))
+        return torch.cat(losses).double(), torch.cat(predicted)
 
 
-def evaluate(run: TrainedRun, limit: int | None = None) -> dict[str, Any]:
-    """Return a run's row of the evaluations: its options, loss and accuracy over all (or `limit`) images of a split."""
+def evaluate(run: TrainedRun, limit: int | None = None) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return a run's row of the evaluations, and the confusion matrix of its test split.
+
+    The row has the run's options, loss and accuracy over all (or `limit`) images of a split; the matrix a row per
+    label and prediction: run_dir, label, prediction, images.
+    """
     row: dict[str, Any] = {"experiment": run.run_dir.resolve().parent.name} | run.hparams
     for split in ("val", "test"):
         images, labels = subset(run.arrays, split, limit, run.device)
-        loss, right = run.losses(images, labels, split)
+        loss, predicted = run.predict(images, labels, split)
         row |= {
             f"{split}/loss": loss.mean().item(),
-            f"{split}/acc": right.mean().item(),
+            f"{split}/acc": (predicted == labels).double().mean().item(),
             f"{split}_images": len(labels),
         }
     row |= runs.read_summary(run.run_dir)
     row |= {"n_parameters": sum(p.numel() for p in run.model.parameters()), "run_dir": str(run.run_dir)}
     own = [option.name for option in MODEL_OPTIONS + TRAINING_OPTIONS if option.name not in PUBLISHED_COLUMNS]
     counts = ["train_images", "val_images", "test_images", "epochs", "images_seen"]
-    return {name: row.get(name) for name in [*PUBLISHED_COLUMNS, *own, *counts, "run_dir"]}
+    row = {name: row.get(name) for name in [*PUBLISHED_COLUMNS, *own, *counts, "run_dir"]}
+    classes = len(CLASSES[run.hparams["dataset"]])
+    counts_of = torch.bincount(labels * classes + predicted, minlength=classes**2)
+    places = pd.MultiIndex.from_product([range(classes)] * 2, names=["label", "prediction"])
+    confusion = pd.DataFrame({"images": counts_of.cpu()}, places).reset_index()
+    confusion.insert(0, "run_dir", str(run.run_dir))
+    return row, confusion
 
 
 def shift_test(run: TrainedRun, labels: list[int], min_shift: int, limit: int | None = None) -> pd.DataFrame:
@@ -85,7 +96,7 @@ def shift_test(run: TrainedRun, labels: list[int], min_shift: int, limit: int | 
         )
     rows = []
     for shift in tqdm(range(-min_shift, min_shift + 1), desc=run.run_dir.name, unit="shift", disable=None):
-        loss, right = run.losses(shift_columns(images, shift), targets, f"shift {shift}")
-        moments = [f(x).item() for x in (right, loss) for f in (torch.mean, torch.std)]
+        loss, predicted = run.predict(shift_columns(images, shift), targets, f"shift {shift}")
+        moments = [f(x).item() for x in ((predicted == targets).double(), loss) for f in (torch.mean, torch.std)]
         rows.append([str(run.run_dir), shift, *moments])
     return pd.DataFrame(rows, columns=["run_dir", "shift", "accuracy_mean", "accuracy_std", "loss_mean", "loss_std"])

@@ -10,7 +10,7 @@ from relative_performer.cli import UserError
 
 EVALUATIONS = {
     "experiment": str, "model": str, "dataset": str, "embedding_type": str, "seed": str, "run_dir": str,
-    "val/acc": float, "test/acc": float, "n_parameters": float, "images_seen": float,
+    "patience": str, "val/acc": float, "test/acc": float, "n_parameters": float, "images_seen": float,
 }  # fmt: skip
 PLACE = ["model", "dataset", "embedding_type"]
 COUNTS = {"n_parameters", "train_images", "val_images", "test_images", "epochs", "images_seen", "seconds"}

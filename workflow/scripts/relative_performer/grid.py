@@ -33,26 +33,38 @@ def check_config(config: Mapping[str, Any], schema: Path) -> None:
 def expand(config: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     """Return (experiment, run): options for every run of the configuration.
 
-    A run is named by its model, dataset, embedding, every other option that its experiment gives as a list, and seed.
+    A run is named by its model, dataset, embedding, every other option that its experiment varies, and seed.
     The options for every run mean the models that have them. Raises UserError for an option that a model of an
-    experiment does not have or a value that it cannot have.
+    experiment does not have, a value that it cannot have, or two runs of an experiment with one name.
     """
     runs: dict[tuple[str, str], dict[str, Any]] = {}
     for experiment, grid in config["experiments"].items():
-        for model, own in grid["models"].items():
-            everywhere = {key: value for key, value in config["options"].items() if key not in _foreign(model)}
-            shared = {key: value for key, value in grid.items() if key != "models"}
-            for chosen, varied in _combinations({**everywhere, **shared, **(own or {})}):
-                dataset = chosen.pop("dataset")
-                try:
-                    options = run_options(model, chosen)
-                except (TypeError, ValueError) as error:
-                    raise UserError(f"experiments.{experiment}: {error}") from None
-                others = [f"{key}{chosen[key]}" for key in varied if key not in ("dataset", "embedding_type", "seed")]
-                embedding = [options["embedding_type"]] if "embedding_type" in options else []
-                run = "_".join([model, dataset, *embedding, *others, f"seed{options['seed']}"])
-                runs[experiment, run] = {"model": model, "dataset": dataset, **options}
+        for model, chosen, varied in _choices(config["options"], grid):
+            dataset = chosen.pop("dataset")
+            try:
+                options = run_options(model, chosen)
+            except (TypeError, ValueError) as error:
+                raise UserError(f"experiments.{experiment}: {error}") from None
+            others = [f"{key}{chosen[key]}" for key in varied if key not in ("dataset", "embedding_type", "seed")]
+            embedding = [options["embedding_type"]] if "embedding_type" in options else []
+            run = "_".join([model, dataset, *embedding, *others, f"seed{options['seed']}"])
+            if (experiment, run) in runs:
+                raise UserError(f"experiments.{experiment}: {run} stands there twice")
+            runs[experiment, run] = {"model": model, "dataset": dataset, **options}
     return runs
+
+
+def _choices(everywhere: Mapping[str, Any], grid: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
+    """Yield model, options and the names of varied options of every run of an experiment."""
+    shared = {key: value for key, value in grid.items() if key != "models"}
+    for model, own in grid["models"].items():
+        general = {key: value for key, value in everywhere.items() if key not in _foreign(model)} | shared
+        grids = own if isinstance(own, list) else [own or {}]
+        # what one of several grids names tells its runs from those of the others
+        apart = list(dict.fromkeys(key for part in grids for key in part)) if isinstance(own, list) else []
+        for part in grids:
+            for chosen, varied in _combinations(general | part):
+                yield model, chosen, [*varied, *(key for key in apart if key in chosen and key not in varied)]
 
 
 def _foreign(model: str) -> set[str]:

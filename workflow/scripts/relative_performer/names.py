@@ -1,7 +1,13 @@
-"""The names of models, datasets and embeddings, in the order in which tables and figures show them."""
+"""The names of models, datasets, embeddings and classes, in the order in which tables and figures show them."""
 
 PERFORMERS = ("Performer", "NoposPerformer", "RelativePerformer", "ClippedRelativePerformer")
 BASELINES = ("AlexNet", "VGG16", "ResNet18", "LinformerViT")
 MODELS = (*PERFORMERS, *BASELINES)
 DATASETS = ("MNIST", "FashionMNIST", "CIFAR10", "Digits")
 EMBEDDINGS = ("linear", "MLP", "lookup")
+CLASSES = {
+    "MNIST": tuple("0123456789"),
+    "FashionMNIST": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
+    "CIFAR10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    "Digits": tuple("0123456789"),
+}

@@ -123,31 +123,34 @@ def lines_of_panel(part: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFram
     return lines
 
 
-def grid(heights: Sequence[float], datasets: Sequence[str], width: float, **options: Any) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its axes (rows, datasets), titled by dataset; sizes of panels in inches."""
+def grid(heights: Sequence[float], titles: Sequence[str], width: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its axes (rows, titles), a column of panels under each title; sizes of panels in inches."""
     sns.set_theme(style="whitegrid", rc=THEME)
-    size = (width * len(datasets) + 0.8, sum(heights) + 0.8)
+    size = (width * len(titles) + 0.8, sum(heights) + 0.6)
     ratios = {"height_ratios": heights}
-    shape = (len(heights), len(datasets))
+    shape = (len(heights), len(titles))
     figure, axes = plt.subplots(
         *shape, figsize=size, squeeze=False, layout=ConstrainedLayoutEngine(h_pad=0.05), gridspec_kw=ratios, **options
     )
     for line in axes:
-        for panel, dataset in zip(line, datasets, strict=True):
-            panel.set_title(dataset)
+        for panel, title in zip(line, titles, strict=True):
+            panel.set_title(title)
     return figure, axes
 
 
-def panels(results: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFrame], None]) -> Figure:
-    """Return a figure of accuracies: rows by experiment and embedding, columns by dataset, `draw` drawing each panel.
+def panels(
+    results: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFrame], None], label: str = "Accuracy"
+) -> Figure:
+    """Return a figure: rows by experiment and embedding, columns by dataset, `draw` drawing each panel.
 
     results: rows joined with what `describe` says of their runs; `draw` gets those of its panel, at least one.
+    label: what the vertical axes show.
     """
     datasets = in_order(results["dataset"], DATASETS)
     rows = rows_of_panels(results, PANEL_ROWS)
     figure, axes = grid([height] * len(rows), datasets, width=3.6, sharey=True)
     for (title, part), line in zip(rows, axes, strict=True):
-        line[0].set_ylabel(f"{title}\nAccuracy".strip())
+        line[0].set_ylabel(f"{title}\n{label}".strip())
         for panel, dataset in zip(line, datasets, strict=True):
             chosen = part[part["dataset"] == dataset]
             if len(chosen):
@@ -158,7 +161,7 @@ def panels(results: pd.DataFrame, height: float, draw: Callable[[Axes, pd.DataFr
 
 
 def legend(figure: Figure, runs: pd.DataFrame, *more: dict[str, Any], **override: Any) -> None:
-    """Put one legend of all configurations above the panels, in as many columns as fit; `override` changes looks.
+    """Put one legend of all configurations above the panels, which keep their size; `override` changes looks.
 
     more: looks of further lines, label included.
     """
@@ -166,6 +169,7 @@ def legend(figure: Figure, runs: pd.DataFrame, *more: dict[str, Any], **override
     inches = 0.65 + 0.065 * max(len(style["label"]) for style in styles)
     columns = max(1, min(4, int(figure.get_figwidth() / inches)))
     handles = [Line2D([], [], **style) for style in styles]
+    figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(handles) // columns))
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, handlelength=2.8)
 
 

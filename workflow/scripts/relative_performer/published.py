@@ -39,13 +39,14 @@ def read_published(evaluations: Path, cnn: Path) -> pd.DataFrame:
 
 
 def read_shifts(path: Path) -> pd.DataFrame:
-    """Return dataset, model, settings, variant, shift, accuracy_mean and accuracy_std of the published shift tests."""
-    columns = {"dataset": str, "model": str, "shift": int, "accuracy_mean": float, "accuracy_std": float}
+    """Return dataset, model, settings, variant, shift, mean and std of both metrics of the published shift tests."""
+    metrics = ("accuracy_mean", "accuracy_std", "loss_mean", "loss_std")
+    columns = {"dataset": str, "model": str, "shift": int} | dict.fromkeys(metrics, float)
     shifts = read_csv(path, columns)[list(columns)]
     variant = shifts["model"] == CONTENT_RELATIVE
     return shifts.assign(
         model=pd.Categorical(shifts["model"].replace(CONTENT_RELATIVE, "RelativePerformer"), MODELS, ordered=True),
-        settings=variant.map({True: ", content_rel_attn", False: ""}),
+        settings=variant.map({True: ", content_rel_attn (without effect)", False: ""}),
         variant=variant.astype(int),
     )
 

@@ -1,0 +1,43 @@
+"""Put the training times of runs together into one CSV."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from relative_performer.cli import ArgumentParser, UserError, run
+from relative_performer.files import write_csv
+from relative_performer.runs import read_hparams, read_summary
+
+HPARAMS = ("accelerator", "devices", "threads")
+SUMMARY = ("epochs", "images_seen", "seconds")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(
+        description="Write how long every run trained: run_dir, " + ", ".join((*HPARAMS, *SUMMARY)) + ". Seconds are\n"
+        "of all epochs with their validation, over all attempts. They differ from machine to machine, unlike what\n"
+        "the other CSV files hold.",
+        epilog="example:\n  collect_times.py --out results/paper/training_times.csv results/paper/runs/*/*",
+    )
+    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="folder that train.py made")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT.csv", help="the file to write")
+    options = parser.parse_args(arguments)
+    write_csv(options.out, pd.DataFrame([training_time(run_dir) for run_dir in options.run_dirs]))
+
+
+def training_time(run_dir: Path) -> dict[str, object]:
+    """Return the row of a run; raises UserError if it has not finished."""
+    summary = read_summary(run_dir)
+    if not summary:
+        raise UserError(f"{run_dir}: this run has not finished, it has no summary.json")
+    hparams = read_hparams(run_dir)
+    return {
+        "run_dir": str(run_dir),
+        **{name: hparams.get(name) for name in HPARAMS},
+        **{name: summary.get(name) for name in SUMMARY},
+    }
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,87 @@
+"""Plot the confusion matrices of the test images of one dataset."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from relative_performer import plotting
+from relative_performer.cli import ArgumentParser, UserError, choice, run
+from relative_performer.frames import read_csv, read_evaluations
+from relative_performer.names import CLASSES
+
+CONFUSION = {"run_dir": str, "label": int, "prediction": int, "images": int}
+COLUMNS = 4
+SIDE = 2.6  # inches
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(
+        description="Draw confusion_DATASET.pdf and confusion_DATASET.png: for every configuration the percentage of\n"
+        "the test images of a class (row) for which a class (column) was predicted, over the images of all seeds.",
+        epilog="example:\n"
+        "  plot_confusion.py MNIST --evaluations results/paper/model_evaluations.csv \\\n"
+        "    --confusion results/paper/MNIST_confusion.csv --out figures/paper",
+    )
+    parser.add_argument("dataset", type=choice("dataset", tuple(CLASSES)), metavar="DATASET", help=", ".join(CLASSES))
+    parser.add_argument("--evaluations", type=Path, required=True, metavar="CSV", help="one row per run")
+    parser.add_argument(
+        "--confusion", type=Path, required=True, metavar="CSV", help="one row per run, label and prediction"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figure")
+    options = parser.parse_args(arguments)
+    runs = plotting.describe(read_evaluations(options.evaluations))
+    counts = plotting.join(runs, read_csv(options.confusion, CONFUSION), options.confusion)
+    classes = CLASSES[options.dataset]
+    if not set(counts["label"]) | set(counts["prediction"]) <= set(range(len(classes))):
+        raise UserError(f"{options.confusion}: {options.dataset} has the classes 0 to {len(classes) - 1} only")
+    plotting.save(confusion_figure(counts, classes), options.out, f"confusion_{options.dataset}")
+
+
+def confusion_figure(counts: pd.DataFrame, classes: Sequence[str]) -> Figure:
+    """Return the figure of confusion matrices, joined with their runs: a row per run, label and prediction."""
+    matrices = percentages(counts, len(classes))
+    columns = min(COLUMNS, len(matrices))
+    rows = -(-len(matrices) // columns)
+    figure, axes = plotting.grid([SIDE] * rows, [""] * columns, width=SIDE, sharex=True, sharey=True)
+    for panel in axes.flat[len(matrices) :]:
+        panel.set_visible(False)
+    for panel, (title, matrix) in zip(axes.flat, matrices.items(), strict=False):
+        _draw_matrix(panel, matrix, classes)
+        panel.set_title(title, fontsize=8)
+    figure.supylabel("Class of the image", fontsize=9)
+    plotting.footnote(figure, "Predicted class. Percent of the images of a class; less than 1 % is left out.")
+    return figure
+
+
+def percentages(counts: pd.DataFrame, classes: int) -> dict[str, np.ndarray]:
+    """Return title: matrix (label, prediction) in percent of every configuration; NaN for a label without images."""
+    several = [column for column in plotting.PANEL_ROWS if counts[column].nunique() > 1]
+    matrices = {}
+    for _, rows in counts.groupby([*plotting.PANEL_ROWS, "model", "settings"], observed=True, sort=False):
+        first = rows.iloc[0]
+        images = np.zeros((classes, classes))
+        np.add.at(images, (rows["label"], rows["prediction"]), rows["images"])
+        with np.errstate(invalid="ignore"):
+            matrix = 100 * images / images.sum(1, keepdims=True)
+        where = ", ".join(first[column] for column in several if first[column])
+        label = plotting.look(first["model"], first["settings"])["label"].replace(", ", "\n", 1)
+        matrices["\n".join(filter(None, (where, label)))] = matrix
+    return matrices
+
+
+def _draw_matrix(panel: Axes, matrix: np.ndarray, classes: Sequence[str]) -> None:
+    texts = np.vectorize(lambda value: f"{value:.0f}" if value >= 1 else "")(np.nan_to_num(matrix))
+    sns.heatmap(
+        matrix, vmin=0, vmax=100, cmap="Greys", cbar=False, square=True, linewidths=0.3, linecolor="0.85",
+        annot=texts, fmt="", annot_kws={"fontsize": 5}, xticklabels=classes, yticklabels=classes, ax=panel,
+    )  # fmt: skip
+    panel.tick_params(labelsize=6)
+
+
+if __name__ == "__main__":
+    run(main)
