@@ -1,5 +1,6 @@
 # make demo   the whole way on embedded data, in minutes      make test   the tests
 # make lint   format, lint, types                             make clean  delete the environment
+# make bench  training steps against other implementations, an hour
 # make report CONFIG=config/demo.yaml   one page, report.html, of what a configuration has made
 # Each does all the set-up that it needs. CORES=N limits the processor cores.
 
@@ -8,7 +9,7 @@ CONFIG ?= config.yaml
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo test lint report clean
+.PHONY: demo test lint report bench clean
 
 demo: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile config/demo.yaml
@@ -18,6 +19,14 @@ test: .venv/complete
 
 report: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile $(CONFIG) --report report.html
+
+bench: .venv/complete benchmarks/peers
+	$(BIN)/python benchmarks/bench.py --threads $(CORES) --out results/benchmarks
+	$(BIN)/python benchmarks/plot_bench.py results/benchmarks --out figures/benchmarks
+
+benchmarks/peers: benchmarks/requirements.txt .venv/complete
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ --requirement $<
+	touch $@
 
 lint: .venv/complete
 	$(BIN)/ruff format --check .

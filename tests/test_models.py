@@ -14,6 +14,8 @@ from torch.nn.functional import cross_entropy
 from relative_performer import build_model, favor
 from relative_performer.checkpoints import from_authors
 from relative_performer.data import CHANNELS
+from relative_performer.dropout import Dropout, draw_kept
+from relative_performer.feed_forward import FeedForward
 from relative_performer.naive import naive_logits
 from relative_performer.names import PERFORMERS
 from relative_performer.options import MODEL_OPTIONS, model_options
@@ -212,3 +214,35 @@ def test_images_of_the_wrong_kind_are_refused():
         lookup(torch.rand(1, 4, 4, 1))
     with pytest.raises(ValueError, match="square"):
         lookup(torch.zeros(1, 4, 5, 1, dtype=torch.uint8))
+
+
+@given(p=st.floats(0, 0.9), seed=st.integers(0, 99))
+def test_dropout_keeps_the_rest_scaled_so_that_the_mean_stays(p, seed):
+    torch.manual_seed(seed)
+    layer = Dropout(p)
+    x = torch.ones(20_001, requires_grad=True)
+    out = layer(x)
+    assert len(set(out.tolist())) <= 2
+    kept = (out != 0).double().mean().item()
+    assert abs(kept - (1 - p)) < 6 * (p * (1 - p) / len(x)) ** 0.5 + 2**-16
+    assert abs(out.max().item() - 1 / (1 - p)) < 1e-3
+    out.sum().backward()
+    torch.testing.assert_close(x.grad, out.detach())  # the gradient passes where the value did
+    torch.testing.assert_close(layer.eval()(x), x)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.4])
+def test_feed_forward_is_two_affine_maps_with_gelu_and_dropout_between(p):
+    layer = FeedForward(6, p).double()
+    x = torch.randn(3, 5, 6, dtype=torch.float64, requires_grad=True)
+
+    def seeded(*inputs):
+        torch.manual_seed(1)
+        return torch.func.functional_call(layer, dict(zip(names, inputs[1:], strict=True)), inputs[0])
+
+    names, parameters = zip(*layer.named_parameters(), strict=True)
+    torch.manual_seed(1)
+    kept, scale = draw_kept(torch.Size([3, 5, 24]), p) if p else (1, 1)
+    hidden = torch.nn.functional.gelu(layer.inner(x)) * kept * scale
+    torch.testing.assert_close(seeded(x, *parameters), layer.outer(hidden))
+    assert torch.autograd.gradcheck(seeded, (x, *parameters))

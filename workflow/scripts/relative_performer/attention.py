@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from relative_performer.dropout import Dropout
 from relative_performer.favor import Operand, draw_features, favor_attention, key_features, query_features
 from relative_performer.positions import rotate
 from relative_performer.rings import WeightedRingSum, ring_sums
@@ -34,7 +35,7 @@ class FavorAttention(nn.Module):
         self.key = nn.Linear(dim, dim)
         self.value = nn.Linear(dim, dim)
         self.output = nn.Linear(dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.register_buffer("features", draw_features(self.head_dim + position_width))
 
     def forward(self, tokens: Tensor, positions: Tensor | None, asked: slice) -> Tensor:

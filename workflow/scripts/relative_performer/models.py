@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from relative_performer.attention import ClippedRelativeAttention, FavorAttention, RelativeAttention
 from relative_performer.embeddings import build_embedding
+from relative_performer.feed_forward import FeedForward
 from relative_performer.names import BASELINES
 from relative_performer.options import check_model, model_options
 from relative_performer.positions import SinusoidalPositions
@@ -102,9 +103,7 @@ class Block(nn.Module):
         self.attention_norm = nn.LayerNorm(dim)
         self.attention: Any = attention
         self.feed_forward_norm = nn.LayerNorm(dim)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(dim, 4 * dim), nn.GELU(), nn.Dropout(ff_dropout), nn.Linear(4 * dim, dim)
-        )
+        self.feed_forward = FeedForward(dim, ff_dropout)
 
     def forward(self, tokens: Tensor, positions: Any, asked: slice) -> Tensor:
         x = tokens[:, asked] + self.attention(self.attention_norm(tokens), positions, asked)

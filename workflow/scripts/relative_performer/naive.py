@@ -32,8 +32,8 @@ def naive_logits(name: str, options: Mapping[str, Any], state: Mapping[str, Tens
             key.removeprefix(f"blocks.{block}."): t for key, t in state.items() if key.startswith(f"blocks.{block}.")
         }
         x = x + attend(name, options, own, normalise(own, "attention_norm", x), p, side)
-        hidden = gelu(affine(own, "feed_forward.0", normalise(own, "feed_forward_norm", x)))
-        x = x + affine(own, "feed_forward.3", hidden)
+        hidden = gelu(affine(own, "feed_forward.inner", normalise(own, "feed_forward_norm", x)))
+        x = x + affine(own, "feed_forward.outer", hidden)
     return affine(state, "head", x[:, -1 if class_last else 0])
 
 

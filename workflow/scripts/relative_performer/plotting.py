@@ -161,11 +161,15 @@ def panels(
 
 
 def legend(figure: Figure, runs: pd.DataFrame, *more: dict[str, Any], **override: Any) -> None:
-    """Put one legend of all configurations above the panels, which keep their size; `override` changes looks.
+    """Put one legend of all configurations above the panels; `override` changes looks.
 
     more: looks of further lines, label included.
     """
-    styles = [*(style | override for style, _ in lines_of_panel(runs)), *more]
+    legend_of(figure, [*(style | override for style, _ in lines_of_panel(runs)), *more])
+
+
+def legend_of(figure: Figure, styles: Sequence[dict[str, Any]]) -> None:
+    """Put a legend of these looks, label included, above the panels, which keep their size."""
     inches = 0.65 + 0.065 * max(len(style["label"]) for style in styles)
     columns = max(1, min(4, int(figure.get_figwidth() / inches)))
     handles = [Line2D([], [], **style) for style in styles]

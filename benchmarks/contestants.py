@@ -1,0 +1,61 @@
+"""The models that are compared, all of one size: image (B, n, n, 1) float → logits (B, 10). N = n² + 1: tokens."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from relative_performer.models import build_model
+
+SIZE: dict[str, int] = {"dim": 256, "depth": 6, "heads": 8}
+DROPOUT = 0.1
+
+
+class ClassTokenClassifier(nn.Module):
+    """Pixels by an affine map, and a class token, through an encoder of tokens (B, N, dim)."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.embedding = nn.Linear(1, SIZE["dim"])
+        self.class_query = nn.Parameter(torch.randn(SIZE["dim"]))
+        self.encoder = encoder
+        self.head = nn.Linear(SIZE["dim"], 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = self.embedding(images.flatten(1, 2))
+        tokens = torch.cat([self.class_query.expand(len(images), 1, -1), pixels], dim=1)
+        return self.head(self.encoder(tokens)[:, 0])
+
+
+def performer_pytorch() -> nn.Module:
+    """The package that most would pick for a Performer; its random features are redrawn as often as ours."""
+    from performer_pytorch import Performer
+
+    width = SIZE["dim"] // SIZE["heads"]
+    return ClassTokenClassifier(
+        Performer(**SIZE, dim_head=width, feature_redraw_interval=1000, ff_dropout=DROPOUT, attn_dropout=DROPOUT)
+    )
+
+
+def torch_transformer() -> nn.Module:
+    """torch's own encoder on scaled_dot_product_attention: exact attention, quadratic in the tokens."""
+    dim, heads = SIZE["dim"], SIZE["heads"]
+    layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, DROPOUT, "gelu", batch_first=True, norm_first=True)
+    layer.self_attn.dropout = 0.0  # dropout of the attention itself would forbid the fast kernels
+    return ClassTokenClassifier(nn.TransformerEncoder(layer, SIZE["depth"], enable_nested_tensor=False))
+
+
+def ours(name: str, **options: int) -> Callable[[], nn.Module]:
+    """One of our models at the same size, with its published options."""
+    return lambda: build_model(name, in_features=1, **SIZE, **options)
+
+
+PEER = "performer-pytorch"
+CONTESTANTS: dict[str, Callable[[], nn.Module]] = {
+    PEER: performer_pytorch,
+    "torch transformer": torch_transformer,
+    "Performer": ours("Performer"),
+    "NoposPerformer": ours("NoposPerformer"),
+    "RelativePerformer": ours("RelativePerformer", pos_scales=4),
+    "ClippedRelativePerformer": ours("ClippedRelativePerformer", clipping_dist=8),
+}
