@@ -1,14 +1,16 @@
 # make demo   the whole way on embedded data, in minutes      make test   the tests
 # make lint   format, lint, types                             make clean  delete the environment
+# make tensorboard        the curves of all runs, while they train too: http://localhost:6006
 # make report CONFIG=config/demo.yaml   one page, report.html, of what a configuration has made
 # Each does all the set-up that it needs. CORES=N limits the processor cores.
 
 PYTHON ?= python3
 CONFIG ?= config.yaml
+LOGDIR ?= results
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo test lint report clean
+.PHONY: demo test lint report tensorboard clean
 
 demo: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile config/demo.yaml
@@ -18,6 +20,9 @@ test: .venv/complete
 
 report: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile $(CONFIG) --report report.html
+
+tensorboard: .venv/complete
+	$(BIN)/tensorboard --logdir $(LOGDIR)
 
 lint: .venv/complete
 	$(BIN)/ruff format --check .

@@ -14,7 +14,7 @@ from relative_performer.runs import find_runs
 
 EPILOG = """\
 examples:
-  status.py config.yaml                          (or: snakemake status)
+  status.py config.yaml                          (with the number of runs that wait)
   watch -n 10 python workflow/scripts/status.py lightning_logs
 
 Everything is read from the run folders, so any machine that sees them will do. A training gives a sign of life every

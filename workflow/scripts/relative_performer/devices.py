@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -59,6 +60,17 @@ def hold_gpus(device: "torch.device", count: int = 1) -> Iterator[None]:
     with hold(names, count) as held:
         os.environ[VISIBLE] = ",".join(held)
         yield
+
+
+def end_with_parent() -> None:
+    """Let this process end when its parent is dead, which holds the locks of the GPUs of both."""
+
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, args=[os.getppid()], daemon=True).start()
 
 
 def gpus() -> list[str]:

@@ -4,8 +4,6 @@ import logging
 import os
 import signal
 import sys
-import threading
-import time
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -26,6 +24,7 @@ from relative_performer import runs
 from relative_performer.batches import Batches, model_input, own_images, subset
 from relative_performer.callbacks import MetricsTable, Progress
 from relative_performer.data import CHANNELS
+from relative_performer.devices import end_with_parent
 from relative_performer.models import build_model
 from relative_performer.options import MODEL_OPTIONS
 
@@ -51,7 +50,7 @@ def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mappi
         run_dir, hparams, [table, Progress(run_dir / runs.PROGRESS, table, hparams), *stopping, best, state]
     )
     if runs.JOIN in os.environ:
-        threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+        end_with_parent()
     os.environ[runs.JOIN] = str(run_dir)
     try:
         trainer.fit(classifier, ckpt_path=run_dir / runs.RESUME if resume else None, weights_only=True)
@@ -68,13 +67,6 @@ def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mappi
     if trainer.is_global_zero:
         runs.finish_run(run_dir, summary)
     return summary
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent is dead, which held the lock of the GPU: it would wait for it."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 def _checkpoint(path: Path, **options: Any) -> ModelCheckpoint:
