@@ -16,6 +16,7 @@ from relative_performer.devices import visible
 UUIDS = ["GPU-0a", "GPU-1b", "GPU-2c"]
 HOLDER = """
 import sys
+from pathlib import Path
 from relative_performer.devices import hold
 with hold(["GPU-a", "MIG-GPU-b/1/0"], int(sys.argv[2]), Path(sys.argv[1])) as held:
     print(*held, flush=True)
