@@ -6,7 +6,6 @@
 
 PYTHON ?= python3
 CONFIG ?= config.yaml
-LOGDIR ?= results
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
@@ -22,7 +21,7 @@ report: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile $(CONFIG) --report report.html
 
 tensorboard: .venv/complete
-	$(BIN)/tensorboard --logdir $(LOGDIR)
+	$(BIN)/tensorboard --logdir results
 
 lint: .venv/complete
 	$(BIN)/ruff format --check .
