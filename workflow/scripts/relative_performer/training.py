@@ -126,7 +126,7 @@ class Classifier(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Stop at once when a run is resumed that early stopping had already ended."""
-        # Lightning's handler would first talk to the other processes, and hang; a run survives any kill
+        # Lightning would first ask the other processes, which can hang; a run survives any kill
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         stopping = self.trainer.early_stopping_callback
         if stopping and stopping.wait_count >= stopping.patience:
