@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import status
-from conftest import REPOSITORY
 from relative_performer import runs
 from relative_performer.progress import SILENCE, describe, ends
 
@@ -63,6 +62,12 @@ def test_a_run_without_a_sign_of_life_is_interrupted(tmp_path, change, expected)
 
 def test_runs_of_a_configuration_that_have_not_begun_wait(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["status.py", str(Path(REPOSITORY, "config", "smoke.yaml"))])
+    Path("x.yaml").write_text("{name: x, experiments: {a: {dataset: Digits, seed: [0, 1, 2], models: {Performer: }}}}")
+    run_dir = Path("results/x/runs/a/Performer_Digits_linear_seed1")
+    run_dir.mkdir(parents=True)
+    (run_dir / runs.METRICS).write_text("epoch,step,val/acc\n0,100,0.5\n")
+    monkeypatch.setattr("sys.argv", ["status.py", "x.yaml"])
     status.main()
-    assert capsys.readouterr().out == "46 runs: 0 finished, 0 interrupted, 46 waiting, 0 running\n"
+    table = capsys.readouterr().out.splitlines()
+    assert table[1].split()[:2] == ["a/Performer_Digits_linear_seed1", "interrupted"]
+    assert table[2] == "3 runs: 0 finished, 1 interrupted, 2 waiting, 0 running"
