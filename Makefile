@@ -1,6 +1,7 @@
 # make demo   the whole way on embedded data, in minutes      make test   the tests
 # make lint   format, lint, types                             make clean  delete the environment
 # make bench  training steps against other implementations, an hour
+# make tensorboard        the curves of all runs, while they train too: http://localhost:6006
 # make report CONFIG=config/demo.yaml   one page, report.html, of what a configuration has made
 # Each does all the set-up that it needs. CORES=N limits the processor cores.
 
@@ -9,7 +10,7 @@ CONFIG ?= config.yaml
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo test lint report bench clean
+.PHONY: demo test lint report tensorboard bench clean
 
 demo: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile config/demo.yaml
@@ -27,6 +28,9 @@ bench: .venv/complete benchmarks/peers
 benchmarks/peers: benchmarks/requirements.txt .venv/complete
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ --requirement $<
 	touch $@
+
+tensorboard: .venv/complete
+	$(BIN)/tensorboard --logdir results
 
 lint: .venv/complete
 	$(BIN)/ruff format --check .

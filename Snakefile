@@ -21,10 +21,9 @@ if "experiments" not in config:
     configfile: "config.yaml"
 
 
-SCHEMA = Path(workflow.basedir) / "workflow/schemas/config.schema.yaml"
 try:
-    grid.check_config(config, SCHEMA)
-    validate(config, SCHEMA)
+    grid.check_config(config)
+    validate(config, grid.SCHEMA)
     RUNS = grid.expand(config)
 except UserError as error:
     sys.exit(f"error in the configuration: {error}")

@@ -8,6 +8,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from relative_performer import build_model, data, preparation, runs
 from relative_performer.checkpoints import read_checkpoint
 from relative_performer.cli import UserError
 from relative_performer.options import MODEL_OPTIONS
+from relative_performer.progress import describe
 from relative_performer.training import learning_rate_factor
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
@@ -131,20 +133,40 @@ def test_same_seed_same_weights(call, digits, model, precision):
     assert not torch.equal(weights(a)["model.head.weight"], weights(c)["model.head.weight"])
 
 
+def test_two_processes_train_as_one_does(call, digits, tmp_path):
+    """Batches of 7 are uneven for two, and the last, of one image, has none for the second process."""
+    train = ["--dim", 8, "--depth", 1, "--heads", 2, "--batch_size", 7, "--limit_train", 36, "--limit_val", 15]
+    train += ["--attn_dropout", 0, "--ff_dropout", 0, "--key_stabilizer", "head", "--feature_redraw_interval", 3]
+    train += ["--threads", 1, "--max_epochs", 2, "--data_path", digits, "--accelerator", "cpu", "--learning_rate", 0.01]
+    train += ["Performer", "Digits"]
+    call("train.py", "--version", "one", *train)
+    command = [sys.executable, SCRIPTS / "train.py", "--version", "two", "--devices", 2, *train]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    one, two = (Path("lightning_logs/default") / version for version in ("one", "two"))
+    for ours, theirs in zip(read(one / runs.METRICS), read(two / runs.METRICS), strict=True):
+        assert list(map(float, theirs.values())) == pytest.approx(list(map(float, ours.values())), rel=1e-5)
+    assert runs.read_summary(one)["images_seen"] == runs.read_summary(two)["images_seen"] == 72
+
+
 def test_killed_training_goes_on_as_if_never_interrupted(call, digits):
     train = ["train.py", *SMALL, "--max_epochs", "4", "--data_path", digits, "--version", "x", "--ff_dropout", "0.5"]
     train += ["--feature_redraw_interval", "3", "Performer", "Digits"]
     call(*train, "--exp_name", "whole")
+    killed = Path("lightning_logs/killed/x")
     command = [sys.executable, SCRIPTS / train[0], *map(str, train[1:]), "--exp_name", "killed"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         for line in process.stdout:
             if line.startswith("epoch 1"):
+                training = describe(killed, time.time())
                 process.send_signal(signal.SIGKILL)
-    killed = Path("lightning_logs/killed/x")
     assert process.returncode == -signal.SIGKILL
     assert not (killed / runs.SUMMARY).exists()
+    assert (training["state"], describe(killed, time.time())["state"]) == ("running", "interrupted")
     call(*train, "--exp_name", "killed")
+    assert describe(killed, time.time())["state"] == "finished"
+    assert not (killed / runs.PROGRESS).exists()
     assert_same_weights(Path("lightning_logs/whole/x"), killed)
     assert (killed / "metrics.csv").read_bytes() == Path("lightning_logs/whole/x/metrics.csv").read_bytes()
 
@@ -274,6 +296,7 @@ def test_help_lists_the_options_of_the_model_alone(call, capsys):
         ("test_shifted.py --output x.csv --min_shift 0 nowhere", "'0' is not a positive integer"),
         ("test_shifted.py --output x.csv --labels 10 -- nowhere", "'10' is not a class from 0 to 9"),
         ("import_checkpoint.py nowhere --out x", "nowhere: not a run folder"),
+        ("status.py nowhere", "nowhere: no such folder or configuration"),
     ],
 )
 def test_mistakes_are_told_in_one_line(call, capsys, line, said):

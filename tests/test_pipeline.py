@@ -19,7 +19,6 @@ from relative_performer.grid import arguments, check_config, expand
 from relative_performer.published import read_published
 from train import parse
 
-SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 TINY = {
     "name": "tiny",
     "options": {"dim": 8, "depth": 1, "heads": 2, "max_epochs": 1, "limit_train": 32, "limit_val": 16},
@@ -163,7 +162,7 @@ def test_wrong_values_are_named(change, said):
 
 
 def checked(config: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    check_config(config, SCHEMA)
+    check_config(config)
     return expand(config)
 
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tqdm import tqdm
 
-from relative_performer.cli import ArgumentParser, UserError, run
-from relative_performer.grid import check_config, expand
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.grid import expand, read_configs
 
 EPILOG = """\
 example:
@@ -27,7 +26,6 @@ IMAGES = {  # training, validation, test, test images of class 1 that the shift 
     "Digits": (1_297, 250, 250, 22),
 }
 DATA_BYTES = {"MNIST": 84e6, "FashionMNIST": 103e6, "CIFAR10": 355e6, "Digits": 2e6}  # archives and prepared file
-SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.yaml"
 
 
 def main() -> None:
@@ -36,27 +34,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads to time with (default: all)")
     arguments = parser.parse_args()
     print(report(expand(read_configs(arguments.configs)), arguments.threads))
-
-
-def read_configs(paths: list[Path]) -> dict[str, Any]:
-    """Return the configuration of several files, checked; raises UserError."""
-    config: dict[str, Any] = {"options": {}}
-    for path in paths:
-        try:
-            merge(config, yaml.safe_load(path.read_text()))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
-    check_config(config, SCHEMA)
-    return config
-
-
-def merge(config: dict[str, Any], other: Mapping[str, Any]) -> None:
-    """Put the values of `other` into `config`, mapping by mapping, as snakemake does."""
-    for key, value in other.items():
-        if isinstance(value, dict) and isinstance(config.get(key), dict):
-            merge(config[key], value)
-        else:
-            config[key] = value
 
 
 def report(runs: Mapping[tuple[str, str], Mapping[str, Any]], threads: int) -> str:

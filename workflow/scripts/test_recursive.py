@@ -21,7 +21,7 @@ def main() -> None:
 
     import pandas as pd
 
-    from relative_performer.devices import set_threads
+    from relative_performer.devices import hold_gpus, pick_device, set_threads
     from relative_performer.evaluation import TrainedRun, evaluate
     from relative_performer.files import write_csv
     from relative_performer.runs import find_runs
@@ -30,14 +30,15 @@ def main() -> None:
     found = [run_dir for folder in arguments.folders for run_dir in find_runs(folder)]
     if not found:
         raise UserError(f"no run at or below {', '.join(map(str, arguments.folders))}")
-    rows = []
-    for number, run_dir in enumerate(found, 1):
-        print(f"{number} of {len(found)}: {run_dir}", file=sys.stderr)
-        try:
-            trained = TrainedRun(run_dir, arguments.data_path, arguments.accelerator)
-            rows.append(evaluate(trained, arguments.limit_test)[0])
-        except UserError as error:
-            print(f"test_recursive.py: left out: {error}", file=sys.stderr)
+    device, rows = pick_device(arguments.accelerator), []
+    with hold_gpus(device):
+        for number, run_dir in enumerate(found, 1):
+            print(f"{number} of {len(found)}: {run_dir}", file=sys.stderr)
+            try:
+                trained = TrainedRun(run_dir, arguments.data_path, device)
+                rows.append(evaluate(trained, arguments.limit_test)[0])
+            except UserError as error:
+                print(f"test_recursive.py: left out: {error}", file=sys.stderr)
     if rows:
         write_csv(arguments.output, pd.DataFrame(rows))
     if len(rows) < len(found):

@@ -23,21 +23,16 @@ def main() -> None:
 
     import pandas as pd
 
-    from relative_performer.devices import set_threads
+    from relative_performer.devices import hold_gpus, pick_device, set_threads
     from relative_performer.evaluation import TrainedRun, shift_test
     from relative_performer.files import write_csv
 
     set_threads(arguments.threads)
-    tables = [
-        shift_test(
-            TrainedRun(run_dir, arguments.data_path, arguments.accelerator),
-            arguments.labels,
-            arguments.min_shift,
-            arguments.limit_test,
-        )
-        for run_dir in arguments.run_dirs
-    ]
-    write_csv(arguments.output, pd.concat(tables))
+    device = pick_device(arguments.accelerator)
+    shifted = (arguments.labels, arguments.min_shift, arguments.limit_test)
+    with hold_gpus(device):
+        runs = (TrainedRun(run_dir, arguments.data_path, device) for run_dir in arguments.run_dirs)
+        write_csv(arguments.output, pd.concat(shift_test(run, *shifted) for run in runs))
 
 
 if __name__ == "__main__":

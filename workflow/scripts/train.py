@@ -39,18 +39,20 @@ def main() -> None:
     import torch
 
     from relative_performer.data import load
-    from relative_performer.devices import pick_device, set_threads
+    from relative_performer.devices import hold_gpus, pick_device, set_threads
     from relative_performer.runs import checksum, open_run
     from relative_performer.training import train
 
-    hparams["accelerator"] = pick_device(hparams["accelerator"], hparams["devices"]).type
+    device = pick_device(hparams["accelerator"], hparams["devices"])
+    hparams["accelerator"] = device.type
     set_threads(hparams["threads"])
     arrays = load(hparams["dataset"], data_path)
     hparams["data_sha256"] = checksum(data_path / f"{hparams['dataset']}.npz")
     hparams["threads"] = torch.get_num_threads()
     with open_run(log_path / exp_name, version, hparams) as (run_dir, resume):
         print(f"{'resuming' if resume else 'training'} {run_dir}", flush=True)
-        summary = train(run_dir, resume, hparams, arrays)
+        with hold_gpus(device, hparams["devices"]):
+            summary = train(run_dir, resume, hparams, arrays)
     print(f"{run_dir}: best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s")
 
 

@@ -33,10 +33,11 @@ def subset(
 
 
 class Batches:
-    """The images and labels of one epoch, in batches; shuffled if there is a seed.
+    """Images, labels and size of every batch of one epoch; shuffled if there is a seed.
 
-    With several processes each takes every `processes`-th image of every batch, so that `batch_size` counts the
-    images of all. A last batch with fewer than `least` images for each process is left out.
+    With several processes each takes every `processes`-th image of every batch, so that `batch_size` and the size count
+    the images of all. Where a batch has none for a process, it gets one that `own_images` does not count, since all
+    have to take every step. A last batch with fewer than `least` images for each process is left out.
     """
 
     def __init__(
@@ -47,18 +48,25 @@ class Batches:
         seed: int | None = None,
         process: int = 0,
         processes: int = 1,
-        least: int = 1,
+        least: int = 0,
     ) -> None:
         self.images, self.labels = images, labels
         order = torch.arange(len(images))
         if seed is not None:
             order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
         batches = order.to(images.device).split(batch_size)
-        self.indices = [batch[process::processes] for batch in batches if len(batch) >= least * processes]
+        self.batches = [batch for batch in batches if len(batch) >= least * processes]
+        self.process, self.processes = process, processes
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.batches)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for index in self.indices:
-            yield self.images[index], self.labels[index]
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, int]]:
+        for batch in self.batches:
+            index = batch[min(self.process, len(batch) - 1) :: self.processes]
+            yield self.images[index], self.labels[index], len(batch)
+
+
+def own_images(size: int, process: int, processes: int) -> int:
+    """How many images of a batch of `size` are those of `process`."""
+    return len(range(process, size, processes))

@@ -14,7 +14,6 @@ from relative_performer.batches import Batches, model_input, subset
 from relative_performer.checkpoints import load_run
 from relative_performer.cli import UserError
 from relative_performer.data import load
-from relative_performer.devices import pick_device
 from relative_performer.names import CLASSES
 from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS
 from relative_performer.shifts import shift_columns, shiftable
@@ -29,11 +28,11 @@ PUBLISHED_COLUMNS = [
 class TrainedRun:
     """A run folder's model with the weights of its tested epoch, ready to test, and its dataset."""
 
-    def __init__(self, run_dir: Path, data_path: Path | None = None, accelerator: str = "auto") -> None:
+    def __init__(self, run_dir: Path, data_path: Path | None, device: torch.device) -> None:
         self.run_dir = run_dir
-        self.device = pick_device(accelerator)
+        self.device = device
         self.hparams, model = load_run(run_dir)
-        self.model = model.to(self.device).eval()
+        self.model = model.to(device).eval()
         self.arrays = load(self.hparams["dataset"], data_path or Path(self.hparams["data_path"]))
 
     def predict(self, images: Tensor, labels: Tensor, what: str) -> tuple[Tensor, Tensor]:
@@ -44,7 +43,7 @@ class TrainedRun:
         batches = Batches(images, labels, self.hparams["batch_size"])
         losses, predicted = [], []
         with torch.inference_mode():
-            for x, y in tqdm(batches, desc=f"{self.run_dir.name} {what}", unit="batch", leave=False, disable=None):
+            for x, y, _ in tqdm(batches, desc=f"{self.run_dir.name} {what}", unit="batch", leave=False, disable=None):
                 logits = self.model(model_input(x, self.hparams["dataset"], self.hparams.get("embedding_type")))
                 losses.append(cross_entropy(logits, y, reduction="none"))
                 predicted.append(logits.argmax(-1))

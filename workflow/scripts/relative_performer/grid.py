@@ -14,11 +14,33 @@ from relative_performer.cli import UserError, nearest
 from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS, options_of, run_options
 
 SCRIPTS = Path("workflow/scripts")
+SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 
 
-def check_config(config: Mapping[str, Any], schema: Path) -> None:
-    """Raise UserError, in one line that names key and value, unless `config` satisfies the JSON schema."""
-    validator = jsonschema.Draft202012Validator(yaml.safe_load(schema.read_text()))
+def read_configs(paths: list[Path]) -> dict[str, Any]:
+    """Return the configuration of several files, checked; raises UserError."""
+    config: dict[str, Any] = {"options": {}}
+    for path in paths:
+        try:
+            merge(config, yaml.safe_load(path.read_text()))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    check_config(config)
+    return config
+
+
+def merge(config: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Put the values of `other` into `config`, mapping by mapping, as snakemake does."""
+    for key, value in other.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            merge(config[key], value)
+        else:
+            config[key] = value
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raise UserError, in one line that names key and value, unless `config` satisfies the schema."""
+    validator = jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
     error = jsonschema.exceptions.best_match(validator.iter_errors(config))
     if error is None:
         return

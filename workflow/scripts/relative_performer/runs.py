@@ -1,7 +1,8 @@
 """Run folders: <log_path>/<exp_name>/<version> with hparams.yaml, checkpoints/, metrics.csv and TensorBoard events.
 
 While a run trains, `checkpoints/resume.ckpt` holds its state after the last whole epoch; when it has finished, that
-file is `checkpoints/last.ckpt` and `summary.json` says how it ended. So a folder with resume.ckpt was interrupted.
+file is `checkpoints/last.ckpt` and `summary.json` says how it ended. So a folder with resume.ckpt was
+interrupted, unless `progress.json`, which lasts as long, has a fresh sign of life; see progress.py.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from relative_performer.options import TRAINING_DEFAULTS
 HPARAMS = "hparams.yaml"
 METRICS = "metrics.csv"
 SUMMARY = "summary.json"
+PROGRESS = "progress.json"
 JOIN = "RELATIVE_PERFORMER_RUN_DIR"  # tells the processes of one training where it is
 MACHINE = ("data_path", "accelerator", "devices", "threads")  # hparams that may differ when a run is resumed
 BEST, LAST, RESUME = (f"checkpoints/{name}.ckpt" for name in ("best", "last", "resume"))
@@ -84,7 +86,7 @@ def next_version(folder: Path) -> Path:
 def empty(run_dir: Path) -> None:
     """Delete what an earlier training left in the folder."""
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
-    for path in [run_dir / HPARAMS, run_dir / METRICS, *run_dir.glob("events.out.tfevents.*")]:
+    for path in [run_dir / HPARAMS, run_dir / METRICS, run_dir / PROGRESS, *run_dir.glob("events.out.tfevents.*")]:
         path.unlink(missing_ok=True)
 
 
@@ -93,6 +95,7 @@ def finish_run(run_dir: Path, summary: Mapping[str, Any]) -> None:
     shutil.copyfile(run_dir / RESUME, run_dir / LAST)
     write_atomically(run_dir / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
     (run_dir / RESUME).unlink()
+    (run_dir / PROGRESS).unlink(missing_ok=True)
 
 
 def read_hparams(run_dir: Path) -> dict[str, Any]:

@@ -1,11 +1,9 @@
 """Training with Lightning: Adam, clipping of gradients, early stopping on val/acc, best and last checkpoint."""
 
-import csv
-import io
 import logging
 import os
+import signal
 import sys
-import time
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -23,13 +21,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from relative_performer import runs
-from relative_performer.batches import Batches, model_input, subset
+from relative_performer.batches import Batches, model_input, own_images, subset
+from relative_performer.callbacks import MetricsTable, Progress
 from relative_performer.data import CHANNELS
-from relative_performer.files import write_atomically
+from relative_performer.devices import end_with_parent
 from relative_performer.models import build_model
 from relative_performer.options import MODEL_OPTIONS
-
-COLUMNS = ("epoch", "step", "train/loss", "train/acc", "val/loss", "val/acc")
 
 
 def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -38,7 +35,7 @@ def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mappi
     hparams: every option of the run. arrays: the prepared dataset.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
     torch.manual_seed(hparams["seed"])
     classifier = Classifier(hparams, arrays)
     table = MetricsTable(run_dir / runs.METRICS)
@@ -49,7 +46,11 @@ def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mappi
     state = _checkpoint(run_dir / runs.RESUME, save_on_train_epoch_end=True)
     patience = hparams["patience"]
     stopping = [EarlyStopping("val/acc", mode="max", patience=patience)] if patience else []
-    trainer = _trainer(run_dir, hparams, [table, *stopping, best, state])
+    trainer = _trainer(
+        run_dir, hparams, [table, Progress(run_dir / runs.PROGRESS, table, hparams), *stopping, best, state]
+    )
+    if runs.JOIN in os.environ:
+        end_with_parent()
     os.environ[runs.JOIN] = str(run_dir)
     try:
         trainer.fit(classifier, ckpt_path=run_dir / runs.RESUME if resume else None, weights_only=True)
@@ -109,14 +110,14 @@ class Classifier(pl.LightningModule):
     def train_dataloader(self) -> Batches:
         """The batches of this epoch, in an order that only the seed and the epoch decide."""
         # one image has no variance to normalise by
-        least = 2 if any(isinstance(module, torch.nn.BatchNorm2d) for module in self.modules()) else 1
+        least = 2 if any(isinstance(module, torch.nn.BatchNorm2d) for module in self.modules()) else 0
         return self._batches(self.train_images, self.train_labels, self._epoch_seed(), least)
 
     def val_dataloader(self) -> Batches:
         """The validation images in order."""
         return self._batches(self.val_images, self.val_labels, None)
 
-    def _batches(self, images: Tensor, labels: Tensor, seed: int | None, least: int = 1) -> Batches:
+    def _batches(self, images: Tensor, labels: Tensor, seed: int | None, least: int = 0) -> Batches:
         processes = self.trainer.world_size
         return Batches(images, labels, self.run["batch_size"], seed, self.global_rank, processes, least)
 
@@ -125,6 +126,8 @@ class Classifier(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Stop at once when a run is resumed that early stopping had already ended."""
+        # Lightning would first ask the other processes, which can hang; a run survives any kill
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         stopping = self.trainer.early_stopping_callback
         if stopping and stopping.wait_count >= stopping.patience:
             self.trainer.should_stop = True
@@ -132,24 +135,29 @@ class Classifier(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Seed dropout and random features by epoch, so that a resumed run goes on as if never interrupted."""
         torch.manual_seed(self._epoch_seed())
+        # every GPU has dropout of its own; the random features are drawn on the CPU, alike in all processes
+        torch.cuda.manual_seed(self._epoch_seed() + (self.global_rank << 24))
         self.sums = {split: torch.zeros(3, device=self.device) for split in ("train", "val")}
 
-    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Return the mean loss of a batch."""
-        return self._loss(batch, "train")
+    def training_step(self, batch: tuple[Tensor, Tensor, int]) -> Tensor:
+        """Return the loss whose mean over the processes is the mean over a batch's images."""
+        loss, own = self._loss(batch, "train")
+        return loss * (own * self.trainer.world_size / batch[2])
 
-    def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor, int]) -> None:
         """Count loss and accuracy of a batch."""
         self._loss(batch, "val")
 
-    def _loss(self, batch: tuple[Tensor, Tensor], split: str) -> Tensor:
-        images, labels = batch
+    def _loss(self, batch: tuple[Tensor, Tensor, int], split: str) -> tuple[Tensor, int]:
+        """Return the mean loss of the images here, and how many of them are this process's own."""
+        images, labels, size = batch
+        own = own_images(size, self.global_rank, self.trainer.world_size)
         logits = self.model(model_input(images, self.run["dataset"], self.run.get("embedding_type"))).float()
         loss = cross_entropy(logits, labels)
         right = (logits.argmax(-1) == labels).float().mean()
         # summed on the device: a log call per batch costs as much as a small model's forward pass
-        self.sums[split] += len(labels) * torch.stack([loss.detach(), right, torch.ones_like(right)])
-        return loss
+        self.sums[split] += own * torch.stack([loss.detach(), right, torch.ones_like(right)])
+        return loss, own
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and accuracy of the epoch, over all images of all processes."""
@@ -183,48 +191,3 @@ def learning_rate_factor(schedule: str, warmup: int, step: int) -> float:
     if step < warmup:
         return step / warmup
     return (step / warmup) ** -0.5 if schedule == "noam" else 1.0
-
-
-class MetricsTable(Callback):
-    """Writes metrics.csv, one row per epoch, and counts images and seconds. All of it survives an interruption."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: list[dict[str, float]] = []
-        self.images_seen = 0
-        self.seconds = 0.0
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {"rows": self.rows, "images_seen": self.images_seen, "seconds": self.seconds}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what a checkpoint kept."""
-        self.rows, self.images_seen, self.seconds = (state_dict[key] for key in ("rows", "images_seen", "seconds"))
-
-    def best_epoch(self) -> int:
-        """The first epoch with the highest val/acc."""
-        return int(max(self.rows, key=lambda row: row["val/acc"])["epoch"])
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self.started = time.monotonic()
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Count the images."""
-        self.images_seen += len(batch[1]) * trainer.world_size
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add the epoch's row."""
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step} | metrics)
-        self.seconds += time.monotonic() - self.started
-        if trainer.is_global_zero:
-            text = io.StringIO()
-            writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
-            write_atomically(self.path, text.getvalue().encode())
-            if not sys.stdout.isatty():  # a log file gets a line per epoch in place of the progress bar
-                values = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
-                print(f"epoch {trainer.current_epoch}  {values}  {self.seconds:.0f} s", flush=True)

@@ -1,0 +1,85 @@
+"""How far the runs below a folder are, from the files in their folders alone, wherever they train."""
+
+import csv
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from relative_performer import runs
+
+INTERVAL = 10  # seconds between two signs of life at the least
+SILENCE = 600  # seconds without one after which a run on another host is taken for dead
+STATES = ("finished", "interrupted", "waiting", "running")
+
+
+def describe(run_dir: Path, now: float) -> dict[str, Any]:
+    """Return a run's state (one of STATES) and what is known of: host, seen (seconds ago), epoch, step, last and best
+    val/acc, images_per_second, and the times of `ends`.
+
+    now: seconds since 1970, as time.time() gives them.
+    """
+    epochs = _rows(run_dir / runs.METRICS)
+    accuracies = [float(row["val/acc"]) for row in epochs]
+    row: dict[str, Any] = {"epoch": len(epochs) or None, "step": epochs[-1]["step"] if epochs else None}
+    row |= {"last": accuracies[-1], "best": max(accuracies)} if accuracies else {}
+    if summary := _content(run_dir / runs.SUMMARY):
+        return row | {"state": "finished", "images_per_second": summary["images_seen"] / summary["seconds"]}
+    progress = _content(run_dir / runs.PROGRESS)
+    if not progress:
+        return row | {"state": "interrupted" if epochs else "waiting"}
+    row |= {"host": progress["host"], "seen": now - progress["time"]}
+    if not is_alive(progress, now):
+        return row | {"state": "interrupted"}
+    keys = ("epoch", "step", "images_per_second")
+    return row | {"state": "running"} | {key: progress[key] for key in keys} | ends(progress)
+
+
+def is_alive(progress: Mapping[str, Any], now: float) -> bool:
+    """Whether the process that wrote progress.json still trains: it is there, or, on another host, not silent."""
+    if now - progress["time"] > SILENCE:
+        return False
+    if progress["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(progress["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def ends(progress: Mapping[str, Any]) -> dict[str, float]:
+    """When the epoch ends, and the run: at the soonest (no later epoch is better than the best so far), at the latest.
+
+    Nothing before the first step.
+    """
+    seconds = progress["epoch_seconds"]
+    if seconds is None:
+        return {}
+    epoch_end = progress["time"] + max(0, seconds - progress["elapsed"])
+    after = {name: max(0, progress[f"{name}_epochs"] - progress["epoch"] - 1) for name in ("least", "most")}
+    return {
+        "epoch_end": epoch_end,
+        "soonest_end": epoch_end + after["least"] * seconds,
+        "latest_end": epoch_end + after["most"] * seconds,
+    }
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open() as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """A JSON file's mapping; nothing if it is not there, or just being removed."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}

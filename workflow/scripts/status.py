@@ -1,0 +1,74 @@
+"""Say how far runs are: a table of those that have begun, wherever they train, and how many have not."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from relative_performer.cli import ArgumentParser, UserError, run
+from relative_performer.grid import expand, read_configs
+from relative_performer.progress import STATES, describe
+from relative_performer.runs import find_runs
+
+EPILOG = """\
+examples:
+  status.py config.yaml                          (with the number of runs that wait)
+  watch -n 10 python workflow/scripts/status.py lightning_logs
+
+Everything is read from the run folders, so any machine that sees them will do. A training gives a sign of life every
+10 seconds, or after every step that takes longer; `seen` is how long ago that was. `soonest end` is when early stopping
+ends the run if no further epoch is better than the best so far; `latest end` is by max_epochs and max_steps.
+"""
+COLUMNS = ("run", "state", "host", "seen", "epoch", "step", "val/acc", "best", "images/s")
+TIMES = ("epoch end", "soonest end", "latest end")
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__, epilog=EPILOG)
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders of runs, or configurations (YAML)")
+    paths = parser.parse_args().paths
+    if missing := [path for path in paths if not path.exists()]:
+        raise UserError(f"{missing[0]}: no such folder or configuration")
+    found = {run_dir for folder in paths if folder.is_dir() for run_dir in find_runs(folder)}
+    if configs := [path for path in paths if not path.is_dir()]:
+        config = read_configs(configs)
+        found |= {Path("results", config["name"], "runs", *names) for names in expand(config)}
+    now = time.time()
+    print(report({run_dir: describe(run_dir, now) for run_dir in sorted(found)}))
+
+
+def report(described: Mapping[Path, Mapping[str, Any]]) -> str:
+    """Return the table of `described` runs; of those that wait only the number."""
+    begun = [(run_dir, row) for run_dir, row in described.items() if row["state"] != "waiting"]
+    begun.sort(key=lambda item: STATES.index(item[1]["state"]))
+    lines = [(*COLUMNS, *TIMES), *(cells(run_dir, row) for run_dir, row in begun)]
+    counts = Counter(row["state"] for row in described.values())
+    total = ", ".join(f"{counts[state]} {state}" for state in STATES)
+    return "\n".join([*(aligned(lines) if begun else []), f"{len(described)} runs: {total}"])
+
+
+def cells(run_dir: Path, row: Mapping[str, Any]) -> list[str]:
+    """Return a run's line of the table."""
+    texts = [f"{run_dir.parent.name}/{run_dir.name}", row["state"], row.get("host", "")]
+    texts.append(f"{row['seen']:.0f} s" if "seen" in row else "")
+    texts += ["" if row[key] is None else str(row[key]) for key in ("epoch", "step")]
+    texts += [f"{row[key]:.4f}" if key in row else "" for key in ("last", "best")]
+    texts.append(f"{row['images_per_second']:.1f}" if row.get("images_per_second") else "")
+    ends = [row[key] for key in ("epoch_end", "soonest_end", "latest_end") if key in row]
+    texts += [time.strftime("%Y-%m-%d %H:%M", time.localtime(end)) for end in ends]
+    return texts + [""] * (len(TIMES) - len(ends))
+
+
+def aligned(lines: Iterable[Iterable[str]]) -> list[str]:
+    """Return the lines with their cells in columns."""
+    columns = [list(column) for column in zip(*lines, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in zip(*columns, strict=True)
+    ]
+
+
+if __name__ == "__main__":
+    run(main)
