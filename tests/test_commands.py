@@ -133,20 +133,23 @@ def test_same_seed_same_weights(call, digits, model, precision):
     assert not torch.equal(weights(a)["model.head.weight"], weights(c)["model.head.weight"])
 
 
-def test_two_processes_train_as_one_does(call, digits, tmp_path):
-    """Batches of 7 are uneven for two, and the last, of one image, has none for the second process."""
+def test_two_processes_or_parts_train_as_one_does(call, digits, tmp_path):
+    """Batches of 7 are uneven for two, and the last, of one image, has none for the second."""
     train = ["--dim", 8, "--depth", 1, "--heads", 2, "--batch_size", 7, "--limit_train", 36, "--limit_val", 15]
-    train += ["--attn_dropout", 0, "--ff_dropout", 0, "--key_stabilizer", "head", "--feature_redraw_interval", 3]
+    train += ["--attn_dropout", 0, "--ff_dropout", 0, "--key_stabilizer", "head"]
     train += ["--threads", 1, "--max_epochs", 2, "--data_path", digits, "--accelerator", "cpu", "--learning_rate", 0.01]
     train += ["Performer", "Digits"]
     call("train.py", "--version", "one", *train)
     command = [sys.executable, SCRIPTS / "train.py", "--version", "two", "--devices", 2, *train]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    one, two = (Path("lightning_logs/default") / version for version in ("one", "two"))
-    for ours, theirs in zip(read(one / runs.METRICS), read(two / runs.METRICS), strict=True):
-        assert list(map(float, theirs.values())) == pytest.approx(list(map(float, ours.values())), rel=1e-5)
-    assert runs.read_summary(one)["images_seen"] == runs.read_summary(two)["images_seen"] == 72
+    call("train.py", "--version", "parts", "--accumulate", 2, *train)
+    one, *others = (Path("lightning_logs/default") / version for version in ("one", "two", "parts"))
+    for other in others:
+        for ours, theirs in zip(read(one / runs.METRICS), read(other / runs.METRICS), strict=True):
+            assert list(map(float, theirs.values())) == pytest.approx(list(map(float, ours.values())), rel=1e-5)
+        assert runs.read_summary(one)["images_seen"] == runs.read_summary(other)["images_seen"] == 72
+        assert runs.read_summary(one)["steps"] == runs.read_summary(other)["steps"] == 12
 
 
 def test_killed_training_goes_on_as_if_never_interrupted(call, digits):

@@ -10,7 +10,7 @@ import torch
 
 from conftest import REPOSITORY
 from relative_performer import runs
-from relative_performer.batches import Batches, own_images
+from relative_performer.batches import Batches
 from relative_performer.devices import visible
 
 UUIDS = ["GPU-0a", "GPU-1b", "GPU-2c"]
@@ -116,11 +116,10 @@ def test_further_processes_end_with_the_first(tmp_path):
         assert said(process.stdout) == ""  # the pipe closes when both have ended
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3])
-def test_every_image_is_one_process_own(processes):
+@pytest.mark.parametrize(("processes", "parts"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (1, 4)])
+def test_every_image_is_the_own_of_one_part_of_one_process(processes, parts):
     images, labels = torch.arange(10), torch.arange(10)
-    parts = [list(Batches(images, labels, 3, 0, process, processes)) for process in range(processes)]
-    assert {len(part) for part in parts} == {4}
-    own = [x[: own_images(size, process, processes)] for process, part in enumerate(parts) for x, _, size in part]
-    assert sorted(torch.cat(own).tolist()) == list(range(10))
-    assert all(len(x) for part in parts for x, _, _ in part)
+    shares = [list(Batches(images, labels, 3, 0, process, processes, parts)) for process in range(processes)]
+    assert {len(share) for share in shares} == {4 * parts}
+    assert sorted(torch.cat([x[:own] for share in shares for x, _, own, _ in share]).tolist()) == list(range(10))
+    assert all(len(x) and size in (3, 1) for share in shares for x, _, _, size in share)

@@ -19,6 +19,7 @@ PLACE = ["model", "dataset", "embedding_type"]
 UNNAMED = {
     "attn_dropout": "0.1", "ff_dropout": "0.1", "key_stabilizer": "batch", "class_position": "corner",
     "no_projection": "false", "patience": "20", "tested": "best", "max_norm": "0.5", "beta2": "0.98",
+    "precision": "32-true", "accumulate": "1",
 }  # fmt: skip
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 TRAINING_IMAGES = {"MNIST": 55_000, "FashionMNIST": 55_000, "CIFAR10": 45_000}

@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from relative_performer.cli import ArgumentParser, run
+from relative_performer.devices import device_name, pick_device, set_threads
 from relative_performer.grid import expand, read_configs
 
 EPILOG = """\
@@ -53,7 +54,7 @@ def report(runs: Mapping[tuple[str, str], Mapping[str, Any]], threads: int) -> s
     totals[3] += sum(DATA_BYTES[dataset] for dataset in {options["dataset"] for options in runs.values()}) / 1e9
     row = f"{totals[0]:>6.0f}{'':>10}{totals[1]:>16,.2f}{totals[2]:>12,.2f}{totals[3]:>8.2f}"
     lines.append(f"{'all, and the data':<44}{row}")
-    lines.append(f"Timed on {device_name()} with {threads} CPU threads, one run after the other.")
+    lines.append(f"Timed on {device_name(pick_device('auto'))} with {threads} CPU threads, one run after the other.")
     return "\n".join(lines)
 
 
@@ -85,7 +86,6 @@ def time_steps(options: Mapping[str, Any], threads: int) -> tuple[float, float, 
 
     from relative_performer.checkpoints import new_model
     from relative_performer.data import CHANNELS, SIZE
-    from relative_performer.devices import pick_device, set_threads
 
     set_threads(threads)
     device = pick_device("auto")
@@ -113,13 +113,6 @@ def time_steps(options: Mapping[str, Any], threads: int) -> tuple[float, float, 
             model(images)
 
     return seconds(train), seconds(infer), sum(p.numel() for p in model.parameters())
-
-
-def device_name() -> str:
-    """What the steps were timed on."""
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "the CPU"
 
 
 if __name__ == "__main__":

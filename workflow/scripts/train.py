@@ -21,7 +21,6 @@ val/acc has not risen for PATIENCE epochs. The same command with the same --vers
 """
 PLACE = ("log_path", "exp_name", "version")
 ACCELERATORS = ("auto", "cpu", "cuda")
-PRECISIONS = ("32-true", "bf16-mixed")
 
 
 def main() -> None:
@@ -39,7 +38,7 @@ def main() -> None:
     import torch
 
     from relative_performer.data import load
-    from relative_performer.devices import hold_gpus, pick_device, set_threads
+    from relative_performer.devices import device_name, hold_gpus, pick_device, set_threads
     from relative_performer.runs import checksum, open_run
     from relative_performer.training import train
 
@@ -49,10 +48,10 @@ def main() -> None:
     arrays = load(hparams["dataset"], data_path)
     hparams["data_sha256"] = checksum(data_path / f"{hparams['dataset']}.npz")
     hparams["threads"] = torch.get_num_threads()
-    with open_run(log_path / exp_name, version, hparams) as (run_dir, resume):
-        print(f"{'resuming' if resume else 'training'} {run_dir}", flush=True)
-        with hold_gpus(device, hparams["devices"]):
-            summary = train(run_dir, resume, hparams, arrays)
+    with open_run(log_path / exp_name, version, hparams) as (run_dir, resume), hold_gpus(device, hparams["devices"]):
+        where = f"{device_name(device)}, {hparams['threads']} CPU threads, {hparams['precision']}"
+        print(f"{'resuming' if resume else 'training'} {run_dir} on {where}", flush=True)
+        summary = train(run_dir, resume, hparams, arrays)
     print(f"{run_dir}: best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s")
 
 
@@ -85,8 +84,6 @@ def build_parser(options: Iterable[Option]) -> ArgumentParser:
     machine.add_argument("--accelerator", type=accelerator, default="auto", metavar="{" + ",".join(ACCELERATORS) + "}")
     devices_help = "GPUs, or processes on the CPU (default 1)"
     machine.add_argument("--devices", type=positive_int, default=1, metavar="N", help=devices_help)
-    precision = choice("precision", PRECISIONS)
-    machine.add_argument("--precision", type=precision, default="32-true", metavar="{" + ",".join(PRECISIONS) + "}")
     machine.add_argument("--threads", type=positive_int, metavar="N", help="CPU threads (default: all cores)")
     add_options(parser.add_argument_group("model and training"), options)
     return parser

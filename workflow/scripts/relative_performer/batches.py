@@ -33,11 +33,12 @@ def subset(
 
 
 class Batches:
-    """Images, labels and size of every batch of one epoch; shuffled if there is a seed.
+    """Images, labels, number of own images and size of every batch of one epoch; shuffled if there is a seed.
 
-    With several processes each takes every `processes`-th image of every batch, so that `batch_size` and the size count
-    the images of all. Where a batch has none for a process, it gets one that `own_images` does not count, since all
-    have to take every step. A last batch with fewer than `least` images for each process is left out.
+    A batch passes in `parts`, one after the other, in each of several processes: each part of each process takes every
+    (parts · processes)-th image, while the size counts the images of all. Where a batch has none for a part, it gets
+    one that does not count as its own, since all have to take every step. A last batch with fewer than `least` images
+    for each part is left out.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Batches:
         seed: int | None = None,
         process: int = 0,
         processes: int = 1,
+        parts: int = 1,
         least: int = 0,
     ) -> None:
         self.images, self.labels = images, labels
@@ -55,18 +57,15 @@ class Batches:
         if seed is not None:
             order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
         batches = order.to(images.device).split(batch_size)
-        self.batches = [batch for batch in batches if len(batch) >= least * processes]
-        self.process, self.processes = process, processes
+        self.batches = [batch for batch in batches if len(batch) >= least * parts * processes]
+        self.starts, self.stride = range(process * parts, (process + 1) * parts), processes * parts
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.batches) * len(self.starts)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, int]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, int, int]]:
         for batch in self.batches:
-            index = batch[min(self.process, len(batch) - 1) :: self.processes]
-            yield self.images[index], self.labels[index], len(batch)
-
-
-def own_images(size: int, process: int, processes: int) -> int:
-    """How many images of a batch of `size` are those of `process`."""
-    return len(range(process, size, processes))
+            for start in self.starts:
+                index = batch[min(start, len(batch) - 1) :: self.stride]
+                own = len(range(start, len(batch), self.stride))
+                yield self.images[index], self.labels[index], own, len(batch)

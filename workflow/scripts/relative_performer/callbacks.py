@@ -48,7 +48,8 @@ class MetricsTable(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count the images."""
-        self.images_seen += batch[2]
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self.images_seen += batch[-1]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the epoch's row."""
@@ -82,7 +83,7 @@ class Progress(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count the images."""
-        self.images += batch[2]
+        self.images += batch[-1] / trainer.accumulate_grad_batches
         self.images_per_second = self.images / (time.monotonic() - self.started)
         self._write(trainer)
 
@@ -117,7 +118,8 @@ class Progress(Callback):
     def _epochs(self, trainer: pl.Trainer) -> dict[str, int]:
         """How many epochs there can be, and how many there are if no later one is better than the best so far."""
         steps = self.hparams["max_steps"] or math.inf
-        most = int(min(self.hparams["max_epochs"], -(-steps // trainer.num_training_batches)))
+        of_epoch = trainer.num_training_batches // trainer.accumulate_grad_batches
+        most = int(min(self.hparams["max_epochs"], -(-steps // of_epoch)))
         best = self.table.best_epoch() if self.table.rows else 0
         patience = self.hparams["patience"]
         return {"least_epochs": min(most, best + patience + 1) if patience else most, "most_epochs": most}

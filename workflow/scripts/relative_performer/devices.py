@@ -47,6 +47,13 @@ def pick_device(accelerator: str, devices: int = 1) -> "torch.device":
     return torch.device(accelerator)
 
 
+def device_name(device: "torch.device") -> str:
+    """What `device` is, in words."""
+    import torch
+
+    return torch.cuda.get_device_name() if device.type == "cuda" else "the CPU"
+
+
 @contextmanager
 def hold_gpus(device: "torch.device", count: int = 1) -> Iterator[None]:
     """Make `count` free GPUs the only visible ones, before CUDA starts, if `device` is one; wait until there are.

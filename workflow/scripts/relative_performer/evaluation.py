@@ -43,7 +43,7 @@ class TrainedRun:
         batches = Batches(images, labels, self.hparams["batch_size"])
         losses, predicted = [], []
         with torch.inference_mode():
-            for x, y, _ in tqdm(batches, desc=f"{self.run_dir.name} {what}", unit="batch", leave=False, disable=None):
+            for x, y, *_ in tqdm(batches, desc=f"{self.run_dir.name} {what}", unit="batch", leave=False, disable=None):
                 logits = self.model(model_input(x, self.hparams["dataset"], self.hparams.get("embedding_type")))
                 losses.append(cross_entropy(logits, y, reduction="none"))
                 predicted.append(logits.argmax(-1))

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from relative_performer import runs
-from relative_performer.batches import Batches, model_input, own_images, subset
+from relative_performer.batches import Batches, model_input, subset
 from relative_performer.callbacks import MetricsTable, Progress
 from relative_performer.data import CHANNELS
 from relative_performer.devices import end_with_parent
@@ -78,6 +78,7 @@ def _trainer(run_dir: Path, hparams: Mapping[str, Any], callbacks: list[Callback
         accelerator=hparams["accelerator"],
         devices=hparams["devices"],
         precision=hparams["precision"],
+        accumulate_grad_batches=hparams["accumulate"],
         max_epochs=hparams["max_epochs"],
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
@@ -100,6 +101,8 @@ class Classifier(pl.LightningModule):
         self.arrays = arrays
         own = {option.name: hparams[option.name] for option in MODEL_OPTIONS if option.name in hparams}
         self.model = build_model(hparams["model"], in_features=CHANNELS[hparams["dataset"]], **own)
+        if hparams["compile"]:
+            self.model.compile()
 
     def setup(self, stage: str) -> None:
         """Put the images (uint8) and labels on the device."""
@@ -111,15 +114,16 @@ class Classifier(pl.LightningModule):
         """The batches of this epoch, in an order that only the seed and the epoch decide."""
         # one image has no variance to normalise by
         least = 2 if any(isinstance(module, torch.nn.BatchNorm2d) for module in self.modules()) else 0
-        return self._batches(self.train_images, self.train_labels, self._epoch_seed(), least)
+        seed, parts = self._epoch_seed(), self.run["accumulate"]
+        return self._batches(self.train_images, self.train_labels, seed=seed, parts=parts, least=least)
 
     def val_dataloader(self) -> Batches:
         """The validation images in order."""
-        return self._batches(self.val_images, self.val_labels, None)
+        return self._batches(self.val_images, self.val_labels)
 
-    def _batches(self, images: Tensor, labels: Tensor, seed: int | None, least: int = 0) -> Batches:
-        processes = self.trainer.world_size
-        return Batches(images, labels, self.run["batch_size"], seed, self.global_rank, processes, least)
+    def _batches(self, images: Tensor, labels: Tensor, **options: Any) -> Batches:
+        share = {"process": self.global_rank, "processes": self.trainer.world_size}
+        return Batches(images, labels, self.run["batch_size"], **share, **options)
 
     def _epoch_seed(self) -> int:
         return self.run["seed"] * 2**32 + self.current_epoch + 1
@@ -139,25 +143,23 @@ class Classifier(pl.LightningModule):
         torch.cuda.manual_seed(self._epoch_seed() + (self.global_rank << 24))
         self.sums = {split: torch.zeros(3, device=self.device) for split in ("train", "val")}
 
-    def training_step(self, batch: tuple[Tensor, Tensor, int]) -> Tensor:
-        """Return the loss whose mean over the processes is the mean over a batch's images."""
-        loss, own = self._loss(batch, "train")
-        return loss * (own * self.trainer.world_size / batch[2])
+    def training_step(self, batch: tuple[Tensor, Tensor, int, int]) -> Tensor:
+        """Return the loss whose mean over parts and processes is the mean over a batch's images."""
+        *_, own, size = batch
+        return self._loss(batch, "train") * (own * self.run["accumulate"] * self.trainer.world_size / size)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, int]) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor, int, int]) -> None:
         """Count loss and accuracy of a batch."""
         self._loss(batch, "val")
 
-    def _loss(self, batch: tuple[Tensor, Tensor, int], split: str) -> tuple[Tensor, int]:
-        """Return the mean loss of the images here, and how many of them are this process's own."""
-        images, labels, size = batch
-        own = own_images(size, self.global_rank, self.trainer.world_size)
+    def _loss(self, batch: tuple[Tensor, Tensor, int, int], split: str) -> Tensor:
+        images, labels, own, _ = batch
         logits = self.model(model_input(images, self.run["dataset"], self.run.get("embedding_type"))).float()
         loss = cross_entropy(logits, labels)
         right = (logits.argmax(-1) == labels).float().mean()
         # summed on the device: a log call per batch costs as much as a small model's forward pass
         self.sums[split] += own * torch.stack([loss.detach(), right, torch.ones_like(right)])
-        return loss, own
+        return loss
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and accuracy of the epoch, over all images of all processes."""
