@@ -392,3 +392,14 @@ def test_learning_rate_schedules():
     assert [learning_rate_factor("constant", 0, step) for step in (0, 9)] == [1, 1]
     assert [learning_rate_factor("constant", 4, step) for step in (0, 1, 4, 99)] == [0, 0.25, 1, 1]
     assert [learning_rate_factor("noam", 4, step) for step in (0, 2, 4, 16)] == [0, 0.5, 1, 0.5]
+
+
+def test_a_run_is_not_tested_on_other_data_than_it_was_trained_on(call, digits, tmp_path, capsys):
+    call("train.py", *SMALL, "--max_epochs", 1, "--data_path", digits, "--version", "x", "Performer", "Digits")
+    arrays = data.load("Digits", digits)
+    data.save(arrays | {"test_labels": arrays["test_labels"][::-1]}, tmp_path / "other" / "Digits.npz")
+    with pytest.raises(SystemExit) as stop:
+        call("test.py", "--output", "x.csv", "--data_path", tmp_path / "other", "lightning_logs/default/x")
+    assert stop.value.code == 2
+    assert "Digits.npz is not what lightning_logs/default/x was trained on" in capsys.readouterr().err
+    assert not Path("x.csv").exists()

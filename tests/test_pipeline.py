@@ -1,5 +1,6 @@
 """The pipeline as a user runs it, on a few embedded images: what it makes, and what makes which rule run again."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from plan import report
 from relative_performer.cli import UserError
 from relative_performer.grid import arguments, check_config, expand
 from relative_performer.published import read_published
+from relative_performer.runs import checksum
 from train import parse
 
 TINY = {
@@ -78,6 +80,45 @@ def test_it_makes_tables_and_figures(project):
     times = pd.read_csv(project / "results/tiny/training_times.csv").set_index("run_dir")
     assert times["images_seen"].to_dict() == runs["images_seen"].to_dict()
     assert (times["seconds"] > 0).all()
+
+
+def test_every_number_can_be_followed_to_its_run_data_and_weights(project):
+    table = pd.read_csv(project / "results/tiny/tables/accuracy.csv")
+    listed = "; ".join(table["run_dirs"]).split("; ")
+    runs = {run["run_dir"]: run for run in json.loads((project / "results/tiny/provenance.json").read_text())}
+    assert sorted(listed) == sorted(runs)
+    for run_dir, run in runs.items():
+        assert run["checkpoint_sha256"] == checksum(project / run_dir / "checkpoints/best.ckpt")
+        assert run["hparams"]["data_sha256"] == checksum(project / "data/Digits.npz")
+        assert run["attempts"][0]["code"]["train.py"] == checksum(project / "workflow/scripts/train.py")
+
+
+def test_a_preview_marks_what_is_missing_untested_or_stale(project):
+    def preview() -> dict[str, str]:
+        command = [sys.executable, "workflow/scripts/preview.py", "tiny.yaml"]
+        assert subprocess.run(command, cwd=project, capture_output=True, check=True).stdout
+        rows = pd.read_csv(project / "results/tiny/preview/model_evaluations.csv")
+        assert len(rows) == 4
+        return {Path(run).name: state for run, state in zip(rows["run_dir"], rows["state"], strict=True)}
+
+    assert set(preview().values()) == {"finished"}
+    rings, run = project / "workflow/scripts/relative_performer/rings.py", "Performer_Digits_linear_seed1"
+    evaluation, before = project / f"results/tiny/evaluations/main/{run}.csv", rings.read_text()
+    evaluation.rename(project / "evaluation.csv")
+    rings.write_text(before + "\n# edited\n")
+    states = preview()
+    assert states.pop(run) == "untested"
+    assert set(states.values()) == {"stale (edited relative_performer/rings.py)"}
+    table = (project / "results/tiny/preview/accuracy.md").read_text()
+    assert "(1 stale, 1 untested)** | 1 |" in table
+    rings.write_text(before)
+    (project / "evaluation.csv").rename(evaluation)
+    config = yaml.safe_load((project / "tiny.yaml").read_text())
+    config["experiments"]["main"]["seed"] = [1, 2]
+    (project / "other.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "workflow/scripts/preview.py", "other.yaml"]
+    said = subprocess.run(command, cwd=project, capture_output=True, check=True, text=True).stdout
+    assert said.count("(1 waiting)") == 2
 
 
 def test_a_second_run_has_nothing_to_do_even_after_a_fresh_checkout(project):

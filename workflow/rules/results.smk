@@ -112,6 +112,30 @@ rule collect_times:
         "python workflow/scripts/collect_times.py --out {output} {params.run_dirs} > {log} 2>&1"
 
 
+rule collect_provenance:
+    input:
+        code=grid.sources("collect_provenance.py"),
+        runs=[f"{RESULTS}/runs/{experiment}/{run}/summary.json" for experiment, run in RUNS],
+    output:
+        f"{RESULTS}/provenance.json",
+    log:
+        f"{RESULTS}/logs/collect_provenance.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_provenance.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        run_dirs=[f"{RESULTS}/runs/{experiment}/{run}" for experiment, run in RUNS],
+    message:
+        "collect where the numbers of {RESULTS} come from"
+    shell:
+        "python workflow/scripts/collect_provenance.py --out {output} {params.run_dirs} > {log} 2>&1"
+
+
 rule shift_examples:
     input:
         code=grid.sources("shift_examples.py"),
@@ -222,3 +246,4 @@ rule tables:
         rules.make_tables.output,
         rules.compare_models.output,
         rules.compare_published.output,
+        rules.collect_provenance.output,

@@ -13,7 +13,7 @@ from relative_performer.intervals import STATISTICS, statistics_of
 from relative_performer.tables import OVER_SEEDS, percent, write_tables
 
 PLACE = ["experiment", "dataset", "embedding_type"]
-COLUMNS = [*PLACE, "first", "second", "n_seeds", *(f"difference_{name}" for name in STATISTICS)]
+COLUMNS = [*PLACE, "first", "second", "n_seeds", "seeds", *(f"difference_{name}" for name in STATISTICS)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,7 +52,7 @@ def _pairs(group: pd.DataFrame) -> Iterator[dict[Hashable, Any]]:
         paired = (accuracies[first] - accuracies[second]).dropna().to_frame("difference")
         if len(paired):
             (row,) = paired.groupby(lambda _: 0).agg(**statistics_of("difference")).to_dict("records")
-            yield {"first": first, "second": second, "n_seeds": len(paired), **row}
+            yield {"first": first, "second": second, "n_seeds": len(paired), "seeds": "; ".join(paired.index), **row}
 
 
 def _cells(part: pd.DataFrame) -> list[list[str]]:

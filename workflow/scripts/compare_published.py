@@ -92,6 +92,7 @@ def _compared(
         "within": str(ours["ours_low"] <= row[metric] <= ours["ours_high"]).lower() if several else "",
         "status": status,
         "scale": "; ".join(scales),
+        "run_dirs": "; ".join(chosen["run_dir"]),
     }
 
 

@@ -32,15 +32,23 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per experiment, model, dataset, embedding and varied options, over the seeds.
 
     Columns after these: n_seeds, n_parameters, and mean, sample standard deviation and both ends of the bootstrap
-    interval (X_mean, X_std, X_low, X_high; all but the mean NaN for one seed) of test/acc, val/acc and images_seen.
+    interval (X_mean, X_std, X_low, X_high; all but the mean NaN for one seed) of test/acc, val/acc and images_seen,
+    and the run_dirs; `marks` counts the runs whose `state`, if they have one, is not finished.
     """
     groups = runs.groupby(["experiment", *PLACE, *varied_options(runs)], observed=True)
     summary = groups.agg(
-        n_seeds=("seed", "size"),
+        n_seeds=("test/acc", "count"),
         n_parameters=("n_parameters", "first"),
         **statistics_of("test/acc", "val/acc", "images_seen"),
     )
-    return summary.astype({"n_parameters": "Int64"}).reset_index()
+    marks = groups["state"].agg(_marks).rename("marks") if "state" in runs else ""
+    names = groups["run_dir"].agg("; ".join).rename("run_dirs")
+    return summary.astype({"n_parameters": "Int64"}).assign(marks=marks).join(names).reset_index()
+
+
+def _marks(states: pd.Series) -> str:
+    counts = states.str.split(" ").str[0].value_counts().drop("finished", errors="ignore")
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
 def _cells(part: pd.DataFrame) -> list[list[str]]:
@@ -66,7 +74,10 @@ def _texts(part: pd.DataFrame) -> list[str]:
     rounded = (100 * part["test/acc_mean"]).round(2)
     rivals = rounded.groupby(part["dataset"], observed=True)
     best = (rounded == rivals.transform("max")) & (rivals.transform("size") > 1)
-    texts = [percent(row, "test/acc_") for row in part.to_dict("records")]
+    marks = [f" ({marks})" if marks else "" for marks in part["marks"]]
+    texts = [
+        (percent(row, "test/acc_") + mark).strip() for row, mark in zip(part.to_dict("records"), marks, strict=True)
+    ]
     return [f"**{text}**" if first else text for text, first in zip(texts, best, strict=True)]
 
 

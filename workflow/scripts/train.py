@@ -39,6 +39,7 @@ def main() -> None:
 
     from relative_performer.data import load
     from relative_performer.devices import device_name, hold_gpus, pick_device, set_threads
+    from relative_performer.provenance import record_attempt
     from relative_performer.runs import checksum, open_run
     from relative_performer.training import train
 
@@ -49,6 +50,7 @@ def main() -> None:
     hparams["data_sha256"] = checksum(data_path / f"{hparams['dataset']}.npz")
     hparams["threads"] = torch.get_num_threads()
     with open_run(log_path / exp_name, version, hparams) as (run_dir, resume), hold_gpus(device, hparams["devices"]):
+        record_attempt(run_dir)
         where = f"{device_name(device)}, {hparams['threads']} CPU threads, {hparams['precision']}"
         print(f"{'resuming' if resume else 'training'} {run_dir} on {where}", flush=True)
         summary = train(run_dir, resume, hparams, arrays)

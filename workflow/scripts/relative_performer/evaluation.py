@@ -1,5 +1,6 @@
 """Testing a trained run: loss and accuracy of every image, and the shift test. B: images, n: side, c: channels."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,12 @@ class TrainedRun:
         self.device = device
         self.hparams, model = load_run(run_dir)
         self.model = model.to(device).eval()
-        self.arrays = load(self.hparams["dataset"], data_path or Path(self.hparams["data_path"]))
+        data_path = data_path or Path(self.hparams["data_path"])
+        self.arrays = load(self.hparams["dataset"], data_path)
+        file = data_path / f"{self.hparams['dataset']}.npz"
+        if self.hparams.get("data_sha256", data := runs.checksum(file)) != data:
+            raise UserError(f"{file} is not what {run_dir} was trained on; give its --data_path, or train it again")
+        self.data_sha256 = data
 
     def predict(self, images: Tensor, labels: Tensor, what: str) -> tuple[Tensor, Tensor]:
         """Return each image's loss and predicted class, both (B,), in the run's own batch size.
@@ -67,15 +73,25 @@ def evaluate(run: TrainedRun, limit: int | None = None) -> tuple[dict[str, Any],
         }
     row |= runs.read_summary(run.run_dir)
     row |= {"n_parameters": sum(p.numel() for p in run.model.parameters()), "run_dir": str(run.run_dir)}
+    row |= {"data_sha256": run.data_sha256, "weights_sha256": weights_checksum(run.model)}
     own = [option.name for option in MODEL_OPTIONS + TRAINING_OPTIONS if option.name not in PUBLISHED_COLUMNS]
     counts = ["train_images", "val_images", "test_images", "epochs", "images_seen"]
-    row = {name: row.get(name) for name in [*PUBLISHED_COLUMNS, *own, *counts, "run_dir"]}
+    checksums = ["data_sha256", "weights_sha256"]
+    row = {name: row.get(name) for name in [*PUBLISHED_COLUMNS, *own, *counts, *checksums, "run_dir"]}
     classes = len(CLASSES[run.hparams["dataset"]])
     counts_of = torch.bincount(labels * classes + predicted, minlength=classes**2)
     places = pd.MultiIndex.from_product([range(classes)] * 2, names=["label", "prediction"])
     confusion = pd.DataFrame({"images": counts_of.cpu()}, places).reset_index()
     confusion.insert(0, "run_dir", str(run.run_dir))
     return row, confusion
+
+
+def weights_checksum(model: torch.nn.Module) -> str:
+    """The SHA-256 of a model's weights and buffers; unlike that of its checkpoint, the same wherever they were made."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def shift_test(run: TrainedRun, labels: list[int], min_shift: int, limit: int | None = None) -> pd.DataFrame:

@@ -14,7 +14,8 @@ EVALUATIONS = {
 }  # fmt: skip
 PLACE = ["model", "dataset", "embedding_type"]
 COUNTS = {"n_parameters", "train_images", "val_images", "test_images", "epochs", "images_seen", "seconds"}
-NOT_OPTIONS = {"experiment", "seed", "run_dir", *PLACE, *COUNTS}
+CHECKSUMS = {"data_sha256", "weights_sha256"}
+NOT_OPTIONS = {"experiment", "seed", "run_dir", "state", *PLACE, *COUNTS, *CHECKSUMS}
 KNOWN = {"model": names.MODELS, "dataset": names.DATASETS, "embedding_type": names.EMBEDDINGS}
 
 

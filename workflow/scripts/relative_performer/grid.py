@@ -19,7 +19,7 @@ SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 
 def read_configs(paths: list[Path]) -> dict[str, Any]:
     """Return the configuration of several files, checked; raises UserError."""
-    config: dict[str, Any] = {"options": {}}
+    config: dict[str, Any] = {"options": {}, "data": {"path": "data"}}
     for path in paths:
         try:
             merge(config, yaml.safe_load(path.read_text()))

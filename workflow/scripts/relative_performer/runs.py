@@ -24,6 +24,7 @@ from relative_performer.options import TRAINING_DEFAULTS
 HPARAMS = "hparams.yaml"
 METRICS = "metrics.csv"
 SUMMARY = "summary.json"
+PROVENANCE = "provenance.json"
 PROGRESS = "progress.json"
 JOIN = "RELATIVE_PERFORMER_RUN_DIR"  # tells the processes of one training where it is
 MACHINE = ("data_path", "accelerator", "devices", "threads")  # hparams that may differ when a run is resumed
@@ -86,7 +87,8 @@ def next_version(folder: Path) -> Path:
 def empty(run_dir: Path) -> None:
     """Delete what an earlier training left in the folder."""
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
-    for path in [run_dir / HPARAMS, run_dir / METRICS, run_dir / PROGRESS, *run_dir.glob("events.out.tfevents.*")]:
+    names = (HPARAMS, METRICS, PROGRESS, PROVENANCE)
+    for path in [*(run_dir / name for name in names), *run_dir.glob("events.out.tfevents.*")]:
         path.unlink(missing_ok=True)
 
 
