@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -403,3 +404,14 @@ def test_a_run_is_not_tested_on_other_data_than_it_was_trained_on(call, digits, 
     assert stop.value.code == 2
     assert "Digits.npz is not what lightning_logs/default/x was trained on" in capsys.readouterr().err
     assert not Path("x.csv").exists()
+
+
+def test_without_positions_circular_shifts_change_nothing(call, digits):
+    train = ["--dim", 8, "--depth", 1, "--heads", 2, "--key_stabilizer", "head", "--max_epochs", 1, "--limit_train", 8]
+    call("train.py", *train, "--data_path", digits, "--version", "x", "NoposPerformer", "Digits")
+    shifted = ["--labels", *range(10), "--min_shift", 2, "--axis", "both", "--circular", "--limit_test", 8]
+    call("test_shifted.py", *shifted, "--output", "x.csv", "lightning_logs/default/x")
+    rows = read(Path("x.csv"))
+    assert [(int(row["row_shift"]), int(row["shift"])) for row in rows] == list(product(range(-2, 3), repeat=2))
+    losses = [float(row["loss_mean"]) for row in rows]
+    assert losses == pytest.approx([losses[0]] * 25, rel=1e-5)

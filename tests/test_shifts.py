@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relative_performer.preparation import prepare
-from relative_performer.shifts import free_columns, shift_columns, shiftable
+from relative_performer.shifts import AXES, free_space, shift_images, shiftable, shifts
 
 
 @pytest.mark.parametrize(("dataset", "kept"), [("MNIST", 854), ("FashionMNIST", 791)])
@@ -23,14 +23,45 @@ def test_nothing_is_cut_off(side, data):
     images = torch.zeros(1, side, side, 2, dtype=torch.uint8)
     columns = slice(min(left, right), max(left, right) + 1)
     images[:, 1, columns, 1] = torch.arange(1, columns.stop - columns.start + 1).to(torch.uint8)
-    free = int(free_columns(images))
+    free = int(free_space(images))
     assert free == min(columns.start, side - columns.stop) - 1  # the published filter counts one too few
     for shift in range(-max(free, 0), max(free, 0) + 1):
-        moved = shift_columns(images, shift)
+        moved = shift_images(images, 0, shift)
         assert moved.sum() == images.sum()
         assert torch.equal(moved[:, :, columns.start + shift], images[:, :, columns.start])
+        # rows are moved as columns are
+        turned = shift_images(images.transpose(1, 2), shift, 0)
+        assert torch.equal(turned.transpose(1, 2), moved)
+        assert free_space(images.transpose(1, 2), 1) == free
 
 
 def test_black_images_are_left_out():
     images, labels = torch.zeros(1, 8, 8, 1, dtype=torch.uint8), torch.tensor([1])
     assert not shiftable(images, labels, [1], 1).any()
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.integers(-3, 3), st.integers(-3, 3))
+def test_every_pixel_goes_where_it_should(rows, columns):
+    images = torch.arange(1, 17).view(1, 4, 4, 1)
+    moved, rolled = (shift_images(images, rows, columns, circular)[0, :, :, 0] for circular in (False, True))
+    for row in range(4):
+        for column in range(4):
+            value = images[0, row, column, 0]
+            assert rolled[(row + rows) % 4, (column + columns) % 4] == value
+            if 0 <= row + rows < 4 and 0 <= column + columns < 4:
+                assert moved[row + rows, column + columns] == value
+    assert (moved > 0).sum() == (4 - abs(rows)) * (4 - abs(columns))
+
+
+def test_shifts_along_both_axes_are_every_pair():
+    assert len({*shifts(2, "both")}) == 25
+    assert list(shifts(1, "columns")) == [(0, -1), (0, 0), (0, 1)]
+    assert list(shifts(1, "rows")) == [(-1, 0), (0, 0), (1, 0)]
+
+
+def test_room_is_needed_along_every_axis_of_the_shift():
+    images, labels = torch.zeros(1, 8, 8, 1, dtype=torch.uint8), torch.tensor([1])
+    images[:, :, 3:5] = 1  # free columns, no free row
+    found = {axis: bool(shiftable(images, labels, [1], 1, AXES[axis])) for axis in AXES}
+    assert found == {"columns": True, "rows": False, "both": False}

@@ -9,7 +9,7 @@ from relative_performer.cli import ArgumentParser, UserError, run
 from relative_performer.files import write_csv
 from relative_performer.frames import read_csv
 
-KEYS = ("run_dir", "epoch", "shift", "label", "prediction")
+KEYS = ("run_dir", "epoch", "shift", "row_shift", "label", "prediction")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -28,7 +28,7 @@ def main() -> None:
 
     from relative_performer.data import load
     from relative_performer.files import write_csv
-    from relative_performer.shifts import shift_columns, shiftable
+    from relative_performer.shifts import shift_images, shiftable
 
     arrays = load(arguments.dataset, arguments.data_path)
     images, labels = torch.from_numpy(arrays["test_images"]), torch.from_numpy(arrays["test_labels"])
@@ -39,7 +39,7 @@ def main() -> None:
     tables = []
     for shift in SHIFTS:
         if abs(shift) <= arguments.min_shift:
-            moved = shift_columns(kept[:1], shift)[0].float().mean(-1)
+            moved = shift_images(kept[:1], 0, shift)[0].float().mean(-1)
             table = pd.DataFrame(moved.numpy()).rename_axis("row").reset_index()
             tables.append(table.melt("row", var_name="column").assign(shift=shift))
     write_csv(arguments.output, pd.concat(tables)[["shift", "row", "column", "value"]])

@@ -15,9 +15,9 @@ from relative_performer.batches import Batches, model_input, subset
 from relative_performer.checkpoints import load_run
 from relative_performer.cli import UserError
 from relative_performer.data import load
-from relative_performer.names import CLASSES
+from relative_performer.names import AXES, CLASSES
 from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS
-from relative_performer.shifts import shift_columns, shiftable
+from relative_performer.shifts import shift_images, shiftable, shifts
 
 PUBLISHED_COLUMNS = [
     *("experiment", "model", "dataset", "embedding_type", "dim", "depth", "heads", "pos_scales", "clipping_dist"),
@@ -94,24 +94,34 @@ def weights_checksum(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def shift_test(run: TrainedRun, labels: list[int], min_shift: int, limit: int | None = None) -> pd.DataFrame:
-    """Return accuracy and loss for every shift from −min_shift to min_shift columns, one row each.
+def shift_test(
+    run: TrainedRun,
+    labels: list[int],
+    min_shift: int,
+    limit: int | None = None,
+    axis: str = "columns",
+    circular: bool = False,
+) -> pd.DataFrame:
+    """Return accuracy and loss for every shift along `axis` (columns, rows or both) by up to min_shift, one row each.
 
-    Mean and sample standard deviation are over the test images of the given classes with room to move that far.
-    Raises UserError if there are none.
+    Mean and sample standard deviation are over the test images of the given classes with room to move that far;
+    circular shifts need no room. Raises UserError if there are none.
     """
     images, targets = subset(run.arrays, "test", None, run.device)
-    kept = shiftable(images, targets, labels, min_shift)
+    kept = shiftable(images, targets, labels, min_shift, () if circular else AXES[axis])
     images, targets = images[kept][:limit], targets[kept][:limit]
     if not len(images):
         classes = ", ".join(map(str, labels))
         raise UserError(
-            f"{run.run_dir}: no {run.hparams['dataset']} test image of class {classes} has {min_shift} free columns on "
-            "both sides; choose a smaller --min_shift or other --labels"
+            f"{run.run_dir}: no {run.hparams['dataset']} test image of class {classes} has {min_shift} free "
+            f"{'columns and rows' if axis == 'both' else axis} on both sides; choose a smaller --min_shift or other --labels"
         )
-    rows = []
-    for shift in tqdm(range(-min_shift, min_shift + 1), desc=run.run_dir.name, unit="shift", disable=None):
-        loss, predicted = run.predict(shift_columns(images, shift), targets, f"shift {shift}")
+    table = []
+    for rows, columns in tqdm([*shifts(min_shift, axis)], desc=run.run_dir.name, unit="shift", disable=None):
+        moved = shift_images(images, rows, columns, circular)
+        loss, predicted = run.predict(moved, targets, f"shift {rows}, {columns}")
         moments = [f(x).item() for x in ((predicted == targets).double(), loss) for f in (torch.mean, torch.std)]
-        rows.append([str(run.run_dir), shift, *moments])
-    return pd.DataFrame(rows, columns=["run_dir", "shift", "accuracy_mean", "accuracy_std", "loss_mean", "loss_std"])
+        table.append([str(run.run_dir), columns, rows, *moments])
+    names = ["run_dir", "shift", "row_shift", "accuracy_mean", "accuracy_std", "loss_mean", "loss_std"]
+    results = pd.DataFrame(table, columns=names)
+    return results.drop(columns="row_shift") if axis == "columns" else results

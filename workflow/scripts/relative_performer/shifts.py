@@ -1,30 +1,48 @@
-"""Images moved by whole columns. B: images, n: side, c: channels."""
+"""Images moved by whole rows and columns. B: images, n: side, c: channels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from relative_performer.names import AXES
 
-def shiftable(images: Tensor, labels: Tensor, classes: Sequence[int], min_shift: int) -> Tensor:
+
+def shiftable(
+    images: Tensor, labels: Tensor, classes: Sequence[int], min_shift: int, axes: Sequence[int] = (2,)
+) -> Tensor:
     """Which images (B, n, n, c) the shift test keeps: those of `classes` with room for `min_shift` both ways, (B,)."""
-    return torch.isin(labels, torch.tensor(classes, device=labels.device)) & (free_columns(images) >= min_shift)
+    kept = torch.isin(labels, torch.tensor(classes, device=labels.device))
+    for axis in axes:
+        kept &= free_space(images, axis) >= min_shift
+    return kept
 
 
-def free_columns(images: Tensor) -> Tensor:
-    """How far each image (B, n, n, c) can be moved both ways: the lesser of the free columns left and right, less 1.
+def free_space(images: Tensor, axis: int = 2) -> Tensor:
+    """How far each image (B, n, n, c) can be moved both ways: the lesser of the free lines at both ends, less 1.
 
-    The published filter takes 1 off; an image without any non-black pixel cannot be moved (−1).
+    axis: 2 for columns, 1 for rows. The published filter takes 1 off; an image without any non-black pixel cannot be
+    moved (−1).
     """
-    used = (images > 0).any(3).any(1).int()  # (B, columns)
+    used = (images > 0).any(3).any(3 - axis).int()  # (B, n)
     return torch.minimum(used.argmax(1), used.flip(1).argmax(1)) - 1
 
 
-def shift_columns(images: Tensor, shift: int) -> Tensor:
-    """Move images (B, n, n, c) by `shift` columns, to the left if negative; black fills in."""
-    moved = torch.zeros_like(images)
-    if shift >= 0:
-        moved[:, :, shift:] = images[:, :, : images.shape[2] - shift]
-    else:
-        moved[:, :, :shift] = images[:, :, -shift:]
+def shifts(min_shift: int, axis: str) -> Iterator[tuple[int, int]]:
+    """Yield rows and columns of every shift along `axis` (columns, rows or both) by up to `min_shift` either way."""
+    steps = range(-min_shift, min_shift + 1)
+    for rows in steps if 1 in AXES[axis] else [0]:
+        for columns in steps if 2 in AXES[axis] else [0]:
+            yield rows, columns
+
+
+def shift_images(images: Tensor, rows: int, columns: int, circular: bool = False) -> Tensor:
+    """Move images (B, n, n, c) down by `rows` and to the right by `columns` (up and left if negative).
+
+    Black fills in, or, if `circular`, what leaves on one side comes back on the other.
+    """
+    moved = images.roll((rows, columns), (1, 2))
+    if not circular:
+        moved[:, slice(rows) if rows > 0 else slice(len(moved[0]) + rows, None)] = 0
+        moved[:, :, slice(columns) if columns > 0 else slice(len(moved[0]) + columns, None)] = 0
     return moved
