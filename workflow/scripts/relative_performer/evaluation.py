@@ -111,10 +111,10 @@ def shift_test(
     kept = shiftable(images, targets, labels, min_shift, () if circular else AXES[axis])
     images, targets = images[kept][:limit], targets[kept][:limit]
     if not len(images):
-        classes = ", ".join(map(str, labels))
+        classes, room = ", ".join(map(str, labels)), "columns and rows" if axis == "both" else axis
         raise UserError(
-            f"{run.run_dir}: no {run.hparams['dataset']} test image of class {classes} has {min_shift} free "
-            f"{'columns and rows' if axis == 'both' else axis} on both sides; choose a smaller --min_shift or other --labels"
+            f"{run.run_dir}: no {run.hparams['dataset']} test image of class {classes} has {min_shift} free {room} on "
+            "both sides; choose a smaller --min_shift or other --labels"
         )
     table = []
     for rows, columns in tqdm([*shifts(min_shift, axis)], desc=run.run_dir.name, unit="shift", disable=None):
