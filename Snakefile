@@ -53,6 +53,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/test.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/equivariance.smk"
 include: "workflow/rules/published.smk"
 
 

@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -415,3 +416,30 @@ def test_without_positions_circular_shifts_change_nothing(call, digits):
     assert [(int(row["row_shift"]), int(row["shift"])) for row in rows] == list(product(range(-2, 3), repeat=2))
     losses = [float(row["loss_mean"]) for row in rows]
     assert losses == pytest.approx([losses[0]] * 25, rel=1e-5)
+
+
+def test_what_keeps_a_model_from_equivariance(call, digits):
+    size = ["--dim", 16, "--depth", 1, "--heads", 2, "--max_epochs", 1, "--limit_train", 64, "--threads", 1]
+    own = {
+        "NoposPerformer": [],
+        "RelativePerformer": ["--pos_scales", 1],
+        "ClippedRelativePerformer": [],
+        "Performer": [],
+    }
+    changes, csvs = {}, []
+    for model, options in own.items():
+        call("train.py", *size, *options, "--data_path", digits, "--version", model, model, "Digits")
+        measured = ["--min_shift", 6, "--limit_test", 6, "--threads", 1]
+        call("equivariance.py", *measured, "--output", f"{model}.csv", f"lightning_logs/default/{model}")
+        changes[model] = pd.read_csv(f"{model}.csv")
+        csvs.append(f"{model}={model}.csv")
+    largest = {model: rows[rows["shift"].abs() == 6] for model, rows in changes.items()}
+    mean = {model: rows.groupby(["variant", "multiple"])["change_mean"].mean() for model, rows in largest.items()}
+    assert changes["NoposPerformer"]["consistency"].min() == 1
+    assert mean["NoposPerformer"].max() < 1e-3  # rounding
+    assert mean["Performer"]["exact softmax", 1] > 0.05
+    relative = mean["RelativePerformer"]
+    assert relative["exact softmax", 1] < relative["as trained", 1] / 3
+    assert relative["redrawn", 16] < relative["redrawn", 1] / 2
+    call("plot_equivariance.py", *csvs, "--name", "equivariance", "--out", ".")
+    assert Path("equivariance.png").read_bytes().startswith(b"\x89PNG")

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from relative_performer import runs
-from relative_performer.batches import Batches, model_input, subset
+from relative_performer.batches import model_input, subset
 from relative_performer.checkpoints import load_run
 from relative_performer.cli import UserError
 from relative_performer.data import load
@@ -42,18 +42,25 @@ class TrainedRun:
         self.data_sha256 = data
 
     def predict(self, images: Tensor, labels: Tensor, what: str) -> tuple[Tensor, Tensor]:
-        """Return each image's loss and predicted class, both (B,), in the run's own batch size.
+        """Return each image's loss and predicted class, both (B,)."""
+        logits = self.logits(images, what)
+        return cross_entropy(logits, labels, reduction="none").double(), logits.argmax(-1)
 
-        images: uint8 (B, n, n, c). With the published key stabiliser the batch matters; the last may be smaller.
+    def logits(self, images: Tensor, what: str) -> Tensor:
+        """Return the logits (B, classes) of uint8 images (B, n, n, c), in the run's own batch size.
+
+        With the published key stabiliser the batch matters; the last may be smaller.
         """
-        batches = Batches(images, labels, self.hparams["batch_size"])
-        losses, predicted = [], []
+        batches = tqdm(
+            images.split(self.hparams["batch_size"]),
+            desc=f"{self.run_dir.name} {what}",
+            unit="batch",
+            leave=False,
+            disable=None,
+        )
+        dataset, embedding = self.hparams["dataset"], self.hparams.get("embedding_type")
         with torch.inference_mode():
-            for x, y, *_ in tqdm(batches, desc=f"{self.run_dir.name} {what}", unit="batch", leave=False, disable=None):
-                logits = self.model(model_input(x, self.hparams["dataset"], self.hparams.get("embedding_type")))
-                losses.append(cross_entropy(logits, y, reduction="none"))
-                predicted.append(logits.argmax(-1))
-        return torch.cat(losses).double(), torch.cat(predicted)
+            return torch.cat([self.model(model_input(batch, dataset, embedding)) for batch in batches])
 
 
 def evaluate(run: TrainedRun, limit: int | None = None) -> tuple[dict[str, Any], pd.DataFrame]:

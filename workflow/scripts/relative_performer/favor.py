@@ -30,13 +30,13 @@ def n_features(key_dim: int) -> int:
     return int(key_dim * math.log(key_dim))
 
 
-def draw_features(key_dim: int) -> Tensor:
-    """Draw the random directions W (m, d_k): orthogonal within blocks of d_k, as long as Gaussian vectors.
+def draw_features(key_dim: int, times: int = 1) -> Tensor:
+    """Draw the random directions W (m, d_k), or `times` as many: orthogonal within blocks of d_k, of Gaussian lengths.
 
     No sign correction follows the QR decomposition, as published: the blocks are not exactly Haar-distributed.
     Drawn on the CPU, so that a seed gives the same W on every device.
     """
-    m = n_features(key_dim)
+    m = times * n_features(key_dim)
     blocks = [torch.linalg.qr(torch.randn(key_dim, key_dim)).Q.T for _ in range(math.ceil(m / key_dim))]
     lengths = torch.randn(m, key_dim).norm(dim=1, keepdim=True)
     return lengths * torch.cat(blocks)[:m]

@@ -1,0 +1,42 @@
+"""Measure how far a trained Performer is from translational equivariance, and what keeps it from it."""
+
+from pathlib import Path
+
+from relative_performer.cli import positive_int, run, test_parser
+
+EPILOG = """\
+example:
+  equivariance.py --output equivariance.csv lightning_logs/default/version_0
+
+Test images of all classes with room for MIN_SHIFT columns on both sides (the first 64, or --limit_test) are moved by
+-MIN_SHIFT to +MIN_SHIFT columns. The CSV has a row per variant of the model and shift: consistency (the fraction of
+images whose predicted class stays) and the change of the logits, mean and maximum over images, in units of their spread
+over images. The variants:
+  as trained             as test_shifted.py tests it
+  stabiliser per image   --key_stabilizer head: an image's logits depend on no other image
+  class token nowhere    --class_position none (ClippedRelativePerformer)
+  exact softmax          --no_projection: what is left is due to the border and to positions (the others)
+  redrawn                new random features, 1 to 16 times as many, three draws each, for the two largest shifts
+"""
+
+
+def main() -> None:
+    parser = test_parser(__doc__, EPILOG)
+    parser.add_argument("--min_shift", type=positive_int, default=8, metavar="M", help="largest shift (default 8)")
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run that train.py made")
+    arguments = parser.parse_args()
+
+    from relative_performer.devices import hold_gpus, pick_device, set_threads
+    from relative_performer.equivariance import equivariance
+    from relative_performer.evaluation import TrainedRun
+    from relative_performer.files import write_csv
+
+    set_threads(arguments.threads)
+    device = pick_device(arguments.accelerator)
+    with hold_gpus(device):
+        trained = TrainedRun(arguments.run_dir, arguments.data_path, device)
+        write_csv(arguments.output, equivariance(trained, arguments.min_shift, arguments.limit_test or 64))
+
+
+if __name__ == "__main__":
+    run(main)
