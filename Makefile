@@ -2,6 +2,7 @@
 # make lint   format, lint, types                             make clean  delete the environment
 # make bench  training steps against other implementations, an hour
 # make tensorboard        the curves of all runs, while they train too: http://localhost:6006
+# make test-slurm   the pipeline through a SLURM that it installs and starts, where it may (root, Debian)
 # make report CONFIG=config/demo.yaml   one page, report.html, of what a configuration has made
 # Each does all the set-up that it needs. CORES=N limits the processor cores.
 
@@ -10,13 +11,16 @@ CONFIG ?= config.yaml
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo test lint report tensorboard bench clean
+.PHONY: demo test test-slurm lint report tensorboard bench clean
 
 demo: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile config/demo.yaml
 
 test: .venv/complete
 	$(BIN)/python -m pytest
+
+test-slurm: .venv/complete
+	tests/slurm/run.sh
 
 report: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile $(CONFIG) --report report.html

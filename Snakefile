@@ -65,7 +65,7 @@ rule plan:
         f"{RESULTS}/logs/plan.log",
     conda:
         "envs/train.yaml"
-    threads: workflow.cores
+    threads: os.cpu_count()  # or fewer, as --cores says
     message:
         "time a step of every model"
     shell:
@@ -77,6 +77,10 @@ rule all:
     input:
         rules.tables.input,
         rules.figures.input,
+
+
+# on a cluster only these are jobs of the scheduler; the others take seconds, or fetch data, and run where snakemake runs
+workflow.localrules(*{rule.name for rule in workflow.rules} - {"train", "test", "test_shifted"})
 
 
 onsuccess:

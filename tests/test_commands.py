@@ -4,6 +4,7 @@ import csv
 import multiprocessing
 import os
 import pickle
+import re
 import runpy
 import signal
 import subprocess
@@ -186,6 +187,39 @@ def test_killed_between_the_last_epoch_and_the_summary(call, digits):
     call(*train)
     assert all(torch.equal(value, whole[name]) for name, value in weights(run_dir).items())
     assert (run_dir / runs.SUMMARY).read_text() == summary
+
+
+def test_a_finished_training_without_its_summary_is_repeated_only_for_other_code(call, digits):
+    train = ["train.py", *SMALL, "--max_epochs", 2, "--data_path", digits, "--version", "x", "Performer", "Digits"]
+    call(*train)
+    run_dir = Path("lightning_logs/default/x")
+    best, summary = (run_dir / runs.BEST).stat().st_mtime_ns, (run_dir / runs.SUMMARY).read_text()
+    (run_dir / runs.SUMMARY).unlink()
+    call(*train)
+    assert (run_dir / runs.BEST).stat().st_mtime_ns == best
+    assert (run_dir / runs.SUMMARY).read_text() == summary
+    call(*train, "--wait")
+    (run_dir / runs.SUMMARY).unlink()
+    hparams = run_dir / runs.HPARAMS
+    hparams.write_text(hparams.read_text().replace("code_sha256: ", "code_sha256: other"))
+    call(*train)
+    assert (run_dir / runs.BEST).stat().st_mtime_ns != best
+
+
+def test_a_second_training_waits_for_the_first(call, digits):
+    train = ["train.py", *SMALL, "--max_epochs", 2, "--data_path", digits, "--version", "x", "Performer", "Digits"]
+    command = [sys.executable, SCRIPTS / train[0], *map(str, train[1:])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout
+        assert first.stdout.readline().startswith("training")
+        first.send_signal(signal.SIGSTOP)
+        with subprocess.Popen([*command, "--wait"], stdout=subprocess.PIPE, text=True) as second:
+            assert second.stdout
+            assert second.stdout.readline().endswith("another process is training this run; waiting for it\n")
+            first.send_signal(signal.SIGCONT)
+            said = second.stdout.read()
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert re.fullmatch(r"lightning_logs/default/x: best epoch \d of 2, \d s\n", said)
 
 
 def test_max_steps_ends_with_a_tested_model(call, digits):

@@ -17,8 +17,8 @@ rule test:
         "../../envs/train.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=min(1, config["gpus"]),
         machine=f"--accelerator {ACCELERATOR}",
     params:
@@ -48,8 +48,8 @@ rule test_shifted:
         "../../envs/train.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=min(1, config["gpus"]),
         machine=f"--accelerator {ACCELERATOR}",
     params:

@@ -14,7 +14,7 @@ rule train:
         "../../envs/train.yaml"
     threads: config["threads"]
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=2880,
         gpu=config["gpus"],
         # a resource and not a parameter: another machine must not make runs stale
@@ -26,5 +26,5 @@ rule train:
     message:
         "train {wildcards.experiment}/{wildcards.run}"
     shell:
-        "python workflow/scripts/train.py {params.options} --threads {threads} {resources.machine} --data_path {params.data_path}"
+        "python workflow/scripts/train.py --wait {params.options} --threads {threads} {resources.machine} --data_path {params.data_path}"
         " --log_path {params.log_path} --exp_name {wildcards.experiment} --version {wildcards.run} > {log} 2>&1"

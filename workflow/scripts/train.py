@@ -18,14 +18,15 @@ examples:
 A run lands in LOG_PATH/EXP_NAME/VERSION: hparams.yaml with every option, checkpoints/best.ckpt (highest val/acc) and
 last.ckpt, metrics.csv with a row per epoch, TensorBoard events, and at the end summary.json. Training stops when
 val/acc has not risen for PATIENCE epochs. The same command with the same --version resumes an interrupted run.
+A run has one writer at a time: a second command is refused, or waits (--wait).
 """
-PLACE = ("log_path", "exp_name", "version")
+PLACE = ("log_path", "exp_name", "version", "wait")
 ACCELERATORS = ("auto", "cpu", "cuda")
 
 
 def main() -> None:
     arguments = vars(parse(sys.argv[1:]))
-    log_path, exp_name, version = (arguments.pop(name) for name in PLACE)
+    log_path, exp_name, version, wait = (arguments.pop(name) for name in PLACE)
     hparams = {name: arguments[name] for name in ("model", "dataset")} | arguments
     data_path = hparams["data_path"]
     hparams["data_path"] = str(data_path)
@@ -40,7 +41,7 @@ def main() -> None:
     from relative_performer.data import load
     from relative_performer.devices import device_name, hold_gpus, pick_device, set_threads
     from relative_performer.provenance import record_attempt
-    from relative_performer.runs import checksum, open_run
+    from relative_performer.runs import CODE, checksum, code_checksum, open_run, read_summary
     from relative_performer.training import train
 
     device = pick_device(hparams["accelerator"], hparams["devices"])
@@ -49,11 +50,15 @@ def main() -> None:
     arrays = load(hparams["dataset"], data_path)
     hparams["data_sha256"] = checksum(data_path / f"{hparams['dataset']}.npz")
     hparams["threads"] = torch.get_num_threads()
-    with open_run(log_path / exp_name, version, hparams) as (run_dir, resume), hold_gpus(device, hparams["devices"]):
-        record_attempt(run_dir)
-        where = f"{device_name(device)}, {hparams['threads']} CPU threads, {hparams['precision']}"
-        print(f"{'resuming' if resume else 'training'} {run_dir} on {where}", flush=True)
-        summary = train(run_dir, resume, hparams, arrays)
+    hparams[CODE] = code_checksum(Path(__file__))
+    with open_run(log_path / exp_name, version, hparams, wait) as (run_dir, resume):
+        summary = read_summary(run_dir)
+        if not summary:
+            with hold_gpus(device, hparams["devices"]):
+                record_attempt(run_dir)
+                where = f"{device_name(device)}, {hparams['threads']} CPU threads, {hparams['precision']}"
+                print(f"{'resuming' if resume else 'training'} {run_dir} on {where}", flush=True)
+                summary = train(run_dir, resume, hparams, arrays)
     print(f"{run_dir}: best epoch {summary['best_epoch']} of {summary['epochs']}, {summary['seconds']:.0f} s")
 
 
@@ -79,6 +84,8 @@ def build_parser(options: Iterable[Option]) -> ArgumentParser:
     place.add_argument("--log_path", type=Path, default=Path("lightning_logs"), help="default lightning_logs")
     place.add_argument("--exp_name", type=folder_name, default="default", help="default default")
     place.add_argument("--version", type=folder_name, help="default version_X, X counting up")
+    wait_help = "when another process trains this run wait for it, and take its result if the options are the same"
+    place.add_argument("--wait", action="store_true", help=wait_help)
     data_help = "folder with DATASET.npz from prepare_data.py (default data)"
     place.add_argument("--data_path", type=Path, default=Path("data"), help=data_help)
     machine = parser.add_argument_group("machine")

@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +29,25 @@ SUMMARY = "summary.json"
 PROVENANCE = "provenance.json"
 PROGRESS = "progress.json"
 JOIN = "RELATIVE_PERFORMER_RUN_DIR"  # tells the processes of one training where it is
+CODE = "code_sha256"  # may differ when an interrupted run is resumed
 MACHINE = ("data_path", "accelerator", "devices", "threads")  # hparams that may differ when a run is resumed
 BEST, LAST, RESUME = (f"checkpoints/{name}.ckpt" for name in ("best", "last", "resume"))
 
 
 @contextmanager
-def open_run(folder: Path, version: str | None, hparams: Mapping[str, Any]) -> Iterator[tuple[Path, bool]]:
+def open_run(
+    folder: Path, version: str | None, hparams: Mapping[str, Any], wait: bool = False
+) -> Iterator[tuple[Path, bool]]:
     """Hold the folder of the run `version` below `folder`, with hparams.yaml in it; say whether it can be resumed.
 
     Without a version a new folder version_X is made, X counting up; two processes never get the same one. A folder
     that was interrupted is resumed if its hparams are the same (but for MACHINE), and emptied otherwise.
 
+    With `wait` a run that another process trains is waited for, and a finished one with the same hparams accepted.
+
     The further processes of a training over several devices, which run the same command, join the first one's folder.
 
-    Raises UserError for a finished run, one that another process trains, or a folder that cannot be written.
+    Raises UserError for a finished run, one that another process trains, or a folder that cannot be written or locked.
     """
     if JOIN in os.environ:
         run_dir = Path(os.environ[JOIN])
@@ -49,24 +56,45 @@ def open_run(folder: Path, version: str | None, hparams: Mapping[str, Any]) -> I
     try:
         run_dir = next_version(folder) if version is None else folder / version
         run_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run_dir / ".lock", timeout=0)
-        lock.acquire()
+        lock = _lock(run_dir, wait)
     except Timeout:
         raise UserError(f"{run_dir}: another process is training this run") from None
     except OSError as error:
-        raise UserError(f"cannot write the run folder: {error}") from None
+        raise UserError(f"cannot write or lock the run folder: {error}") from None
     with lock:
+        before = read_hparams(run_dir) if (run_dir / HPARAMS).exists() else {}
+        unchanged = _options(before) == _options(hparams)
+        repeated = unchanged and before.get(CODE) == hparams.get(CODE)
         if (run_dir / SUMMARY).exists():
+            if wait and repeated:
+                yield run_dir, False
+                return
             raise UserError(f"{run_dir}: this run is finished; choose another --version, or delete the folder")
-        resumable = (run_dir / RESUME).exists() and _options(read_hparams(run_dir)) == _options(hparams)
+        if repeated and (run_dir / LAST).exists() and not (run_dir / RESUME).exists():
+            # Snakemake deletes the summary of a training whose end it did not see; nothing else is missing
+            os.replace(run_dir / LAST, run_dir / RESUME)
+        resumable = (run_dir / RESUME).exists() and unchanged
         if not resumable:
             empty(run_dir)
         write_atomically(run_dir / HPARAMS, yaml.safe_dump(dict(hparams), sort_keys=False).encode())
         yield run_dir, resumable
 
 
+def _lock(run_dir: Path, wait: bool) -> FileLock:
+    # without flock the library would leave a file as the lock, which a killed process never takes away
+    lock = FileLock(run_dir / ".lock", timeout=0, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        if not wait:
+            raise
+        print(f"{run_dir}: another process is training this run; waiting for it", flush=True)
+        lock.acquire(timeout=-1, poll_interval=2)
+    return lock
+
+
 def _options(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    return TRAINING_DEFAULTS | {name: value for name, value in hparams.items() if name not in MACHINE}
+    return TRAINING_DEFAULTS | {name: value for name, value in hparams.items() if name not in (*MACHINE, CODE)}
 
 
 def next_version(folder: Path) -> Path:
@@ -129,3 +157,10 @@ def checksum(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_checksum(script: Path) -> str:
+    """The SHA-256, in hexadecimal, of a script, the library modules that have been imported, and torch's version."""
+    library = [module.__file__ for name, module in sorted(sys.modules.items()) if name.startswith(__package__)]
+    sums = [checksum(Path(file)) for file in (script, *library) if file]
+    return hashlib.sha256("\n".join([*sums, version_of("torch")]).encode()).hexdigest()
