@@ -35,14 +35,19 @@ TINY = {
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A copy of the project in which the tiny configuration has been run."""
-    folder = tmp_path_factory.mktemp("project")
+    folder = checkout(tmp_path_factory.mktemp("project"), TINY)
+    done = snakemake(folder, "all")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder
+
+
+def checkout(folder: Path, config: dict[str, Any]) -> Path:
+    """Copy what the pipeline needs and write its configuration."""
     for name in ("Snakefile", "config.yaml", "config", "workflow", "profiles", "envs", "resources"):
         source = REPOSITORY / name
         copy = shutil.copytree if source.is_dir() else shutil.copy2
         copy(source, folder / name)
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
-    done = snakemake(folder, "all")
-    assert done.returncode == 0, done.stderr + done.stdout
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
     return folder
 
 
@@ -51,9 +56,9 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def stale(folder: Path, target: str = "all") -> set[str]:
+def stale(folder: Path, *arguments: str) -> set[str]:
     """The rules that would run."""
-    done = snakemake(folder, target, "--dry-run")
+    done = snakemake(folder, *(arguments or ["all"]), "--dry-run")
     assert done.returncode == 0, done.stderr
     counts = re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.MULTILINE)
     return set(counts) - {"all", "figures", "total"}

@@ -8,7 +8,7 @@ rule prepare_data:
     benchmark:
         f"{DATA}/benchmarks/{{dataset}}.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=4000,

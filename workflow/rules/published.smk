@@ -10,7 +10,7 @@ rule tabulate_published:
     benchmark:
         "results/published/benchmarks/tabulate_published.tsv"
     conda:
-        "../../envs/plot.yaml"
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=1000,

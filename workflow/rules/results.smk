@@ -9,7 +9,7 @@ rule collect_evaluations:
     benchmark:
         f"{RESULTS}/benchmarks/collect_evaluations.tsv"
     conda:
-        "../../envs/plot.yaml"
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -31,7 +31,7 @@ rule collect_shifts:
     benchmark:
         f"{RESULTS}/benchmarks/collect_shifts/{{dataset}}.tsv"
     conda:
-        "../../envs/plot.yaml"
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -75,7 +75,7 @@ rule collect_curves:
     benchmark:
         f"{RESULTS}/benchmarks/collect_curves.tsv"
     conda:
-        "../../envs/plot.yaml"
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -147,7 +147,7 @@ rule shift_examples:
     benchmark:
         f"{RESULTS}/benchmarks/shift_examples/{{dataset}}.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -175,7 +175,7 @@ rule make_tables:
     benchmark:
         f"{RESULTS}/benchmarks/make_tables.tsv"
     conda:
-        "../../envs/plot.yaml"
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -200,7 +200,7 @@ rule compare_models:
     benchmark:
         f"{RESULTS}/benchmarks/compare_models.tsv"
     conda:
-        "../../envs/plot.yaml"
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -227,7 +227,7 @@ rule compare_published:
     benchmark:
         f"{RESULTS}/benchmarks/compare_published.tsv"
     conda:
-        "../../envs/plot.yaml"
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=1000,
