@@ -1,6 +1,7 @@
 # make demo   the whole way on embedded data, in minutes      make test   the tests
 # make lint   format, lint, types                             make clean  delete the environment
 # make bench  training steps against other implementations, an hour
+# make test-conda   the pipeline in its conda environments, from a local channel
 # make tensorboard        the curves of all runs, while they train too: http://localhost:6006
 # make test-slurm   the pipeline through a SLURM that it installs and starts, where it may (root, Debian)
 # make report CONFIG=config/demo.yaml   one page, report.html, of what a configuration has made
@@ -11,7 +12,7 @@ CONFIG ?= config.yaml
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo test test-slurm lint report tensorboard bench clean
+.PHONY: demo test test-slurm test-conda lint report tensorboard bench clean
 
 demo: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile config/demo.yaml
@@ -21,6 +22,10 @@ test: .venv/complete
 
 test-slurm: .venv/complete
 	tests/slurm/run.sh
+
+test-conda: .venv/complete
+	-$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/conda/requirements.txt --constraint constraints.txt
+	$(BIN)/python -m pytest -rs tests/conda/run.py
 
 report: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile $(CONFIG) --report report.html
@@ -43,6 +48,7 @@ lint: .venv/complete
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
+	$(BIN)/hadolint Containerfile
 
 clean:
 	rm -rf .venv

@@ -40,6 +40,10 @@ SHIFTED = [name for name in DATASETS if name != "CIFAR10"]
 report: "workflow/report/workflow.rst"
 
 
+# with --sdm apptainer alone; built from Containerfile by whoever runs it, since no image is published
+container: "container.sif"
+
+
 wildcard_constraints:
     dataset="|".join(names.DATASETS),
     model="|".join(names.MODELS),

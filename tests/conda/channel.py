@@ -53,9 +53,7 @@ def dependencies(dist: Distribution, extras: tuple[str, ...] = ("",)) -> Iterato
 
 def links_of(installed: list[Distribution]) -> list[dict[str, Path]]:
     """Return path in site-packages: target for every package, the highest folders and files that are its own alone."""
-    modules = [
-        [file for file in dist.files or [] if file.parts[0] not in ("..", "__pycache__")] for dist in installed
-    ]
+    modules = [[file for file in dist.files or [] if file.parts[0] not in ("..", "__pycache__")] for dist in installed]
     owners = defaultdict(set)
     for package, files in enumerate(modules):
         for file in files:
@@ -68,7 +66,9 @@ def links_of(installed: list[Distribution]) -> list[dict[str, Path]]:
     return links
 
 
-def write_package(subdir: Path, name: str, version: str, depends: list[str], contents: Mapping[str, str | Path]) -> None:
+def write_package(
+    subdir: Path, name: str, version: str, depends: list[str], contents: Mapping[str, str | Path]
+) -> None:
     """Write NAME-VERSION-0.tar.bz2 that holds texts and, where a path is given, links to it."""
     index = {"name": name, "version": version, "build": "0", "build_number": 0, "depends": depends}
     kinds = {path: "softlink" if isinstance(content, Path) else "hardlink" for path, content in contents.items()}
