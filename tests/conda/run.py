@@ -11,7 +11,9 @@ from conftest import REPOSITORY
 from test_pipeline import TINY, checkout, snakemake, stale
 
 HERE = Path(__file__).parent
-CONFIG = {**TINY, "experiments": {"main": {"dataset": "Digits", "models": {"ClippedRelativePerformer": {}}}}}
+# LinformerViT needs what pip adds, and ResNet18 torchvision
+MODELS = ["ClippedRelativePerformer", "LinformerViT", "ResNet18"]
+CONFIG = {**TINY, "experiments": {"main": {"dataset": "Digits", "models": dict.fromkeys(MODELS)}}}
 PIP_PACKAGES = ["linformer", "vit-pytorch"]
 
 

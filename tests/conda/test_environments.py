@@ -12,6 +12,7 @@ from conftest import REPOSITORY
 from relative_performer.grid import SCRIPTS, sources
 from specs import conda_name, required, specified
 
+PACKAGES = packages_distributions()
 ENVIRONMENTS = sorted(REPOSITORY.glob("envs/*.yaml"))
 # what no script imports itself: Lightning writes events with tensorboard, and vit-pytorch needs einops
 INDIRECT = {"train": {"tensorboard", "einops", "pip"}}
@@ -32,7 +33,7 @@ def imported(script: str) -> set[str]:
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     ours = {"relative_performer", *(path.stem for path in SCRIPTS.glob("*.py"))}
     modules = {name.partition(".")[0] for name in names} - ours - sys.stdlib_module_names
-    return {conda_name(package) for module in modules for package in packages_distributions()[module]}
+    return {conda_name(package) for module in modules for package in PACKAGES[module]}
 
 
 @pytest.mark.parametrize("file", ENVIRONMENTS, ids=lambda file: file.stem)
