@@ -53,7 +53,7 @@ rule collect_confusion:
     benchmark:
         f"{RESULTS}/benchmarks/collect_confusion/{{dataset}}.tsv"
     conda:
-        "../../envs/plot.yaml"
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -99,7 +99,7 @@ rule collect_times:
     benchmark:
         f"{RESULTS}/benchmarks/collect_times.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=1000,
