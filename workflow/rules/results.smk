@@ -123,7 +123,7 @@ rule collect_provenance:
     benchmark:
         f"{RESULTS}/benchmarks/collect_provenance.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/tables.yaml"
     threads: 1
     resources:
         mem_mb=1000,
