@@ -1,5 +1,6 @@
 # make demo   the whole way on embedded data, in minutes      make test   the tests
 # make lint   format, lint, types                             make clean  delete the environment
+# make faults the tests that cause faults, and their count
 # make bench  training steps against other implementations, an hour
 # make tensorboard        the curves of all runs, while they train too: http://localhost:6006
 # make test-slurm   the pipeline through a SLURM that it installs and starts, where it may (root, Debian)
@@ -11,7 +12,7 @@ CONFIG ?= config.yaml
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo test test-slurm lint report tensorboard bench clean
+.PHONY: demo test test-slurm faults lint report tensorboard bench clean
 
 demo: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile config/demo.yaml
@@ -21,6 +22,9 @@ test: .venv/complete
 
 test-slurm: .venv/complete
 	tests/slurm/run.sh
+
+faults: .venv/complete
+	$(BIN)/python -m pytest -m fault
 
 report: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile $(CONFIG) --report report.html

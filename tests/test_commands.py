@@ -155,6 +155,7 @@ def test_two_processes_or_parts_train_as_one_does(call, digits, tmp_path):
         assert runs.read_summary(one)["steps"] == runs.read_summary(other)["steps"] == 12
 
 
+@pytest.mark.fault
 def test_killed_training_goes_on_as_if_never_interrupted(call, digits):
     train = ["train.py", *SMALL, "--max_epochs", "4", "--data_path", digits, "--version", "x", "--ff_dropout", "0.5"]
     train += ["--feature_redraw_interval", "3", "Performer", "Digits"]
@@ -177,6 +178,7 @@ def test_killed_training_goes_on_as_if_never_interrupted(call, digits):
     assert (killed / "metrics.csv").read_bytes() == Path("lightning_logs/whole/x/metrics.csv").read_bytes()
 
 
+@pytest.mark.fault
 def test_killed_between_the_last_epoch_and_the_summary(call, digits):
     train = ["train.py", *SMALL, "--max_epochs", 2, "--data_path", digits, "--version", "x", "Performer", "Digits"]
     call(*train)
@@ -361,6 +363,7 @@ class _Runs:
         return os.mkdir, ("executed",)
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("content", [{"state_dict": {}, "x": _Runs()}, b"\x80\x02nonsense", None])
 def test_bad_checkpoints_are_refused_by_name(call, capsys, digits, content):
     call("train.py", *SMALL, "--max_epochs", 1, "--data_path", digits, "NoposPerformer", "Digits")
