@@ -280,7 +280,7 @@ def test_runs_started_at_once_get_different_folders(tmp_path):
 
 
 def test_a_run_folder_has_one_writer_and_one_life(tmp_path):
-    hparams = {"model": "Performer", "dim": 8}
+    hparams = {"model": "Performer", "dim": 8, "data_sha256": "0"}
     with runs.open_run(tmp_path, "x", hparams) as (run_dir, resume):
         assert not resume
         with pytest.raises(UserError, match="another process"), runs.open_run(tmp_path, "x", hparams):

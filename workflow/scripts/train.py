@@ -40,6 +40,7 @@ def main() -> None:
 
     from relative_performer.data import load
     from relative_performer.devices import device_name, hold_gpus, pick_device, set_threads
+    from relative_performer.faults import told
     from relative_performer.provenance import record_attempt
     from relative_performer.runs import CODE, checksum, code_checksum, open_run, read_summary
     from relative_performer.training import train
@@ -54,7 +55,7 @@ def main() -> None:
     with open_run(log_path / exp_name, version, hparams, wait) as (run_dir, resume):
         summary = read_summary(run_dir)
         if not summary:
-            with hold_gpus(device, hparams["devices"]):
+            with hold_gpus(device, hparams["devices"]), told(run_dir):
                 record_attempt(run_dir)
                 where = f"{device_name(device)}, {hparams['threads']} CPU threads, {hparams['precision']}"
                 print(f"{'resuming' if resume else 'training'} {run_dir} on {where}", flush=True)
