@@ -179,8 +179,9 @@ def test_killed_training_goes_on_as_if_never_interrupted(call, digits):
 
 
 @pytest.mark.fault
-def test_killed_between_the_last_epoch_and_the_summary(call, digits):
-    train = ["train.py", *SMALL, "--max_epochs", 2, "--data_path", digits, "--version", "x", "Performer", "Digits"]
+@pytest.mark.parametrize("limit", [("--max_epochs", 2), ("--max_steps", 6)])
+def test_killed_between_the_last_epoch_and_the_summary(call, digits, limit):
+    train = ["train.py", *SMALL, *limit, "--data_path", digits, "--version", "x", "Performer", "Digits"]
     call(*train)
     run_dir = Path("lightning_logs/default/x")
     whole, summary = weights(run_dir), (run_dir / runs.SUMMARY).read_text()

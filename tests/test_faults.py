@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ from relative_performer.checkpoints import read_checkpoint
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 SMALL = "--dim 8 --depth 1 --heads 2 --batch_size 8 --limit_train 32 --limit_val 16 --threads 1 --ff_dropout 0.5"
-TRAIN = f"{SMALL} --feature_redraw_interval 3 --max_epochs 6 Performer Digits"
+EPOCHS = 4
+TRAIN = f"{SMALL} --feature_redraw_interval 3 --max_epochs {EPOCHS} Performer Digits"
 DEADLINE = 60  # seconds for what takes one
 
 # processes are forked from one that has imported everything, which alone takes seconds
@@ -77,7 +79,7 @@ class Command(server.Process):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A folder with the prepared Digits in `data`, and with the run `lightning_logs/whole/x` of TRAIN, uninterrupted."""
+    """A folder with the prepared Digits in `data`, and the run `lightning_logs/whole/x` of TRAIN, uninterrupted."""
     folder = tmp_path_factory.mktemp("faults")
     data.save(preparation.prepare("Digits", folder), folder / "data" / "Digits.npz")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(SCRIPTS), str(REPOSITORY / "tests")])
@@ -124,7 +126,7 @@ def assert_goes_on(place: Path, run_dir: Path, line: str) -> None:
     assert again.code() == 0, again.said
     assert again.said.startswith("resuming" if state else "training")
     said = [int(row.split()[1]) for row in again.said.splitlines() if row.startswith("epoch")]
-    assert said == list(range(known, 6))
+    assert said == list(range(known, EPOCHS))
 
 
 @pytest.mark.fault(20)
@@ -141,7 +143,7 @@ def test_killed_at_any_moment(place):
         if killed < 12:
             due = after(moments.uniform(0, duration))
         else:
-            due = checkpoint_being_written(run_dir, 1 + moments.randrange(10))
+            due = checkpoint_being_written(run_dir, 1 + moments.randrange(EPOCHS))
         if command.wait_for(due):
             command.kill()
         if command.code() == 0:  # it was faster
@@ -177,7 +179,10 @@ def checkpoint_being_written(run_dir: Path, number: int) -> Callable[[], bool]:
 
 def listens(command: Command) -> bool:
     """Whether the process has a handler of its own for SIGUSR1, as a training has that can be stopped."""
-    status = Path(f"/proc/{command.pid}/status").read_text()
+    try:
+        status = Path(f"/proc/{command.pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return False
     caught = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), 16)
     return bool(caught & 1 << signal.SIGUSR1 - 1)
 
@@ -187,30 +192,34 @@ def listens(command: Command) -> bool:
     ("number", "options"),
     [
         (signal.SIGTERM, "--warmup 5 --schedule noam"),
-        (signal.SIGUSR1, "--accumulate 2"),
+        (signal.SIGUSR1, "--accumulate 2 --max_steps 14"),
         (signal.SIGINT, "--precision bf16-mixed"),
     ],
 )
 def test_a_signal_stops_after_the_step(place, number, options):
-    """Stopped again and again, until it has happened between training steps and in a validation."""
+    """Stopped again and again, until it was between training steps, in a validation, and in the same one again."""
     line = f"train.py --exp_name {number.name} {TRAIN} {options} --limit_val 64 --version"
     assert Command(place, f"{line} whole").code() == 0
-    moments, places = random.Random(0), set()
-    while len(places) < 2:
+    moments, places, steps = random.Random(0), set(), [0]
+    while len(places) < 3:
         run_dir = place / "lightning_logs" / number.name / "stopped"
         shutil.rmtree(run_dir, ignore_errors=True)
         for _ in range(8):
             command = Command(place, f"{line} stopped")
             if command.wait_for(lambda command=command: listens(command)):
                 command.wait_for(after(moments.uniform(0, 0.2)))
-                os.kill(command.pid, number)
+                with suppress(ProcessLookupError):
+                    os.kill(command.pid, number)
             if command.code() == 0 or command.code() == -number:  # it had nearly ended
                 continue
             assert command.code() == 75, command.said
             assert re.search(
                 f"stopped by {number.name} after step .*; the same command goes on from there", command.said
             )
-            places.add(bool(read_checkpoint(run_dir / runs.RESUME)["callbacks"]["Interruption"]["val"]))
+            state = read_checkpoint(run_dir / runs.RESUME)
+            steps.append(state["global_step"])
+            in_validation = state["callbacks"]["Interruption"]["val"] > 0
+            places.add((in_validation, in_validation and steps[-2] == steps[-1]))
         last = Command(place, f"{line} stopped")
         assert last.code() == 0 or "this run is finished" in last.said
         assert_as_never_interrupted(run_dir, f"{number.name}/whole")

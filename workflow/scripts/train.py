@@ -17,7 +17,8 @@ examples:
 
 A run lands in LOG_PATH/EXP_NAME/VERSION: hparams.yaml with every option, checkpoints/best.ckpt (highest val/acc) and
 last.ckpt, metrics.csv with a row per epoch, TensorBoard events, and at the end summary.json. Training stops when
-val/acc has not risen for PATIENCE epochs. The same command with the same --version resumes an interrupted run.
+val/acc has not risen for PATIENCE epochs. The same command with the same --version resumes an interrupted run: from its
+last whole epoch if it was killed, and from the last step if SIGTERM, SIGUSR1 or ctrl-C stopped it (exit code 75).
 A run has one writer at a time: a second command is refused, or waits (--wait).
 """
 PLACE = ("log_path", "exp_name", "version", "wait")

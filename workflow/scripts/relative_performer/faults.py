@@ -112,7 +112,10 @@ class Interruption(Callback):
         if trainer.world_size > 1:  # Lightning would first ask the other processes, which can hang
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self.position:
-            pl_module.sums = {split: sums.to(pl_module.device) for split, sums in self.position["sums"].items()}
+            # Lightning leaves the batch out in which validation was stopped, and would not find its place a second time
+            trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()
+            share = float(trainer.is_global_zero)  # several processes add up
+            pl_module.sums = {split: sums.to(pl_module.device) * share for split, sums in self.position["sums"].items()}
             torch.set_rng_state(self.position["random"])
             if pl_module.device.type == "cuda":
                 torch.cuda.set_rng_state(self.position["cuda_random"], pl_module.device)
@@ -123,15 +126,15 @@ class Interruption(Callback):
         self.asked_by = signal.Signals(number).name
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Stop after a step if asked to; after the last of an epoch its validation does."""
+        """Stop after a step if asked to; after the last one of an epoch its validation does, or max_steps."""
         done = batch_idx + 1
-        whole = done % trainer.accumulate_grad_batches == 0
-        if self.asked_by and whole and done < trainer.num_training_batches:
+        last = done == trainer.num_training_batches or trainer.global_step == pl_module.run["max_steps"]
+        if self.asked_by and done % trainer.accumulate_grad_batches == 0 and not last:
             self.stop(trainer, pl_module, train=done, val=0)
 
     def before_validation_batch(self, trainer: pl.Trainer, pl_module: Any, batch_idx: int) -> None:
-        """Stop if asked to. It has to be called by validation_step, where Lightning's own counts can be resumed."""
-        if self.asked_by:
+        """Stop if asked to, but for max_steps. validation_step calls it: there Lightning can resume its own counts."""
+        if self.asked_by and not trainer.should_stop:
             done = self.position.get("val", 0) + batch_idx
             self.stop(trainer, pl_module, train=int(trainer.num_training_batches), val=done)
 

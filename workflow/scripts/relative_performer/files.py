@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file, and its folder if need be: a reader sees the old content or all of the new, after a power cut too."""
+    """Write a file, and its folder if need be: readers see the old content or all of the new, after a power cut too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
