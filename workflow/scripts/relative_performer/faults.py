@@ -117,7 +117,7 @@ class Interruption(Callback):
             share = float(trainer.is_global_zero)  # several processes add up
             pl_module.sums = {split: sums.to(pl_module.device) * share for split, sums in self.position["sums"].items()}
             torch.set_rng_state(self.position["random"])
-            if pl_module.device.type == "cuda":
+            if pl_module.device.type == "cuda" and "cuda_random" in self.position:  # not if it was stopped on a CPU
                 torch.cuda.set_rng_state(self.position["cuda_random"], pl_module.device)
 
     def _note(self, number: int, _: Any) -> None:
@@ -141,6 +141,8 @@ class Interruption(Callback):
     def stop(self, trainer: pl.Trainer, pl_module: Any, train: int, val: int) -> NoReturn:
         """Save the state within the epoch after so many batches, and raise Stopped."""
         pl_module.check_losses()
+        if not all(parameter.isfinite().all() for parameter in pl_module.parameters()):  # since the last step
+            raise FloatingPointError(f"a weight became infinite or nan in step {trainer.global_step}")
         self.position = {"train": train, "val": val, "random": torch.get_rng_state()}
         self.position["sums"] = {split: sums.cpu() for split, sums in pl_module.sums.items()}
         if pl_module.device.type == "cuda":
