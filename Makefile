@@ -1,10 +1,13 @@
-# make demo   the whole way on embedded data, in minutes      make test   the tests
-# make lint   format, lint, types                             make clean  delete the environment
-# make bench  training steps against other implementations, an hour
-# make test-conda   the pipeline in its conda environments, from a local channel
-# make tensorboard        the curves of all runs, while they train too: http://localhost:6006
-# make test-slurm   the pipeline through a SLURM that it installs and starts, where it may (root, Debian)
+# make demo          the whole way on embedded data, in minutes
 # make report CONFIG=config/demo.yaml   one page, report.html, of what a configuration has made
+# make tensorboard   the curves of all runs, while they train too: http://localhost:6006
+# make bench         training steps against other implementations, an hour
+# make test          the tests
+# make faults        those that cause faults, and their count
+# make test-slurm    the pipeline through a SLURM that it installs and starts, where it may (root, Debian)
+# make test-conda    the pipeline in its conda environments, from a local channel
+# make lint          format, lint, types
+# make clean         delete the environment
 # Each does all the set-up that it needs. CORES=N limits the processor cores.
 
 PYTHON ?= python3
@@ -12,7 +15,7 @@ CONFIG ?= config.yaml
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo test test-slurm test-conda lint report tensorboard bench clean
+.PHONY: demo test faults test-slurm test-conda lint report tensorboard bench clean
 
 demo: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile config/demo.yaml
@@ -22,6 +25,9 @@ test: .venv/complete
 
 test-slurm: .venv/complete
 	tests/slurm/run.sh
+
+faults: .venv/complete
+	$(BIN)/python -m pytest -m fault
 
 test-conda: .venv/complete
 	-$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/conda/requirements.txt --constraint constraints.txt

@@ -11,6 +11,27 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of tests that cause faults."""
+    config.addinivalue_line("markers", "fault(count=1): the test causes so many faults, all of which must be survived")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Note on the test how many faults it causes."""
+    item.user_properties += [("faults", *(mark.args or [1])) for mark in item.iter_markers("fault")]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the faults of the tests that ran."""
+    outcomes = {"passed": 0, "failed": 0, "error": 0}
+    for outcome in outcomes:
+        for report in terminalreporter.getreports(outcome):
+            outcomes[outcome] += dict(report.user_properties).get("faults", 0)
+    if injected := sum(outcomes.values()):
+        survived = outcomes["passed"]
+        terminalreporter.write_line(f"{injected} faults injected, {survived} survived, {injected - survived} lost")
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder with reference outputs and real datasets, which is not part of the project."""

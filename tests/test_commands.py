@@ -155,6 +155,7 @@ def test_two_processes_or_parts_train_as_one_does(call, digits, tmp_path):
         assert runs.read_summary(one)["steps"] == runs.read_summary(other)["steps"] == 12
 
 
+@pytest.mark.fault
 def test_killed_training_goes_on_as_if_never_interrupted(call, digits):
     train = ["train.py", *SMALL, "--max_epochs", "4", "--data_path", digits, "--version", "x", "--ff_dropout", "0.5"]
     train += ["--feature_redraw_interval", "3", "Performer", "Digits"]
@@ -177,8 +178,10 @@ def test_killed_training_goes_on_as_if_never_interrupted(call, digits):
     assert (killed / "metrics.csv").read_bytes() == Path("lightning_logs/whole/x/metrics.csv").read_bytes()
 
 
-def test_killed_between_the_last_epoch_and_the_summary(call, digits):
-    train = ["train.py", *SMALL, "--max_epochs", 2, "--data_path", digits, "--version", "x", "Performer", "Digits"]
+@pytest.mark.fault
+@pytest.mark.parametrize("limit", [("--max_epochs", 2), ("--max_steps", 6)])
+def test_killed_between_the_last_epoch_and_the_summary(call, digits, limit):
+    train = ["train.py", *SMALL, *limit, "--data_path", digits, "--version", "x", "Performer", "Digits"]
     call(*train)
     run_dir = Path("lightning_logs/default/x")
     whole, summary = weights(run_dir), (run_dir / runs.SUMMARY).read_text()
@@ -278,7 +281,7 @@ def test_runs_started_at_once_get_different_folders(tmp_path):
 
 
 def test_a_run_folder_has_one_writer_and_one_life(tmp_path):
-    hparams = {"model": "Performer", "dim": 8}
+    hparams = {"model": "Performer", "dim": 8, "data_sha256": "0"}
     with runs.open_run(tmp_path, "x", hparams) as (run_dir, resume):
         assert not resume
         with pytest.raises(UserError, match="another process"), runs.open_run(tmp_path, "x", hparams):
@@ -361,6 +364,7 @@ class _Runs:
         return os.mkdir, ("executed",)
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("content", [{"state_dict": {}, "x": _Runs()}, b"\x80\x02nonsense", None])
 def test_bad_checkpoints_are_refused_by_name(call, capsys, digits, content):
     call("train.py", *SMALL, "--max_epochs", 1, "--data_path", digits, "NoposPerformer", "Digits")

@@ -17,7 +17,8 @@ examples:
 
 A run lands in LOG_PATH/EXP_NAME/VERSION: hparams.yaml with every option, checkpoints/best.ckpt (highest val/acc) and
 last.ckpt, metrics.csv with a row per epoch, TensorBoard events, and at the end summary.json. Training stops when
-val/acc has not risen for PATIENCE epochs. The same command with the same --version resumes an interrupted run.
+val/acc has not risen for PATIENCE epochs. The same command with the same --version resumes an interrupted run: from its
+last whole epoch if it was killed, and from the last step if SIGTERM, SIGUSR1 or ctrl-C stopped it (exit code 75).
 A run has one writer at a time: a second command is refused, or waits (--wait).
 """
 PLACE = ("log_path", "exp_name", "version", "wait")
@@ -40,6 +41,7 @@ def main() -> None:
 
     from relative_performer.data import load
     from relative_performer.devices import device_name, hold_gpus, pick_device, set_threads
+    from relative_performer.faults import told
     from relative_performer.provenance import record_attempt
     from relative_performer.runs import CODE, checksum, code_checksum, open_run, read_summary
     from relative_performer.training import train
@@ -54,7 +56,7 @@ def main() -> None:
     with open_run(log_path / exp_name, version, hparams, wait) as (run_dir, resume):
         summary = read_summary(run_dir)
         if not summary:
-            with hold_gpus(device, hparams["devices"]):
+            with hold_gpus(device, hparams["devices"]), told(run_dir):
                 record_attempt(run_dir)
                 where = f"{device_name(device)}, {hparams['threads']} CPU threads, {hparams['precision']}"
                 print(f"{'resuming' if resume else 'training'} {run_dir} on {where}", flush=True)

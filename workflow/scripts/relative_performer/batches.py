@@ -38,7 +38,7 @@ class Batches:
     A batch passes in `parts`, one after the other, in each of several processes: each part of each process takes every
     (parts · processes)-th image, while the size counts the images of all. Where a batch has none for a part, it gets
     one that does not count as its own, since all have to take every step. A last batch with fewer than `least` images
-    for each part is left out.
+    for each part is left out. Iteration starts after the first `done` parts; they count in the length.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Batches:
         processes: int = 1,
         parts: int = 1,
         least: int = 0,
+        done: int = 0,
     ) -> None:
         self.images, self.labels = images, labels
         order = torch.arange(len(images))
@@ -58,14 +59,15 @@ class Batches:
             order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
         batches = order.to(images.device).split(batch_size)
         self.batches = [batch for batch in batches if len(batch) >= least * parts * processes]
+        self.done = done
         self.starts, self.stride = range(process * parts, (process + 1) * parts), processes * parts
 
     def __len__(self) -> int:
         return len(self.batches) * len(self.starts)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, int, int]]:
-        for batch in self.batches:
-            for start in self.starts:
-                index = batch[min(start, len(batch) - 1) :: self.stride]
-                own = len(range(start, len(batch), self.stride))
-                yield self.images[index], self.labels[index], own, len(batch)
+        for number in range(self.done, len(self)):
+            batch, start = self.batches[number // len(self.starts)], self.starts[number % len(self.starts)]
+            index = batch[min(start, len(batch) - 1) :: self.stride]
+            own = len(range(start, len(batch), self.stride))
+            yield self.images[index], self.labels[index], own, len(batch)

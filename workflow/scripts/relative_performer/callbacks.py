@@ -29,10 +29,12 @@ class MetricsTable(Callback):
         self.rows: list[dict[str, float]] = []
         self.images_seen = 0
         self.seconds = 0.0
+        self.started: float | None = None  # none between epochs
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"rows": self.rows, "images_seen": self.images_seen, "seconds": self.seconds}
+        seconds = self.seconds + (0 if self.started is None else time.monotonic() - self.started)
+        return {"rows": self.rows, "images_seen": self.images_seen, "seconds": seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what a checkpoint kept."""
@@ -42,9 +44,11 @@ class MetricsTable(Callback):
         """The first epoch with the highest val/acc."""
         return int(max(self.rows, key=lambda row: row["val/acc"])["epoch"])
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock, within an epoch too."""
         self.started = time.monotonic()
+
+    on_train_epoch_start = on_train_start
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count the images."""
@@ -55,7 +59,9 @@ class MetricsTable(Callback):
         """Add the epoch's row."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step} | metrics)
+        assert self.started is not None
         self.seconds += time.monotonic() - self.started
+        self.started = None
         if trainer.is_global_zero:
             text = io.StringIO()
             writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -76,10 +82,12 @@ class Progress(Callback):
         self.images = 0
         self.images_per_second: float | None = None
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Start the clock; a sign of life."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Start the clock, within an epoch too; a sign of life."""
         self.started, self.images, self.train_images = time.monotonic(), 0, len(pl_module.train_labels)
         self._write(trainer)
+
+    on_train_epoch_start = on_train_start
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count the images."""

@@ -3,6 +3,7 @@
 import io
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def load_run(run_dir: Path) -> tuple[dict[str, Any], nn.Module]:
 
     Raises UserError if they are not all there.
     """
-    hparams = TRAINING_DEFAULTS | runs.read_hparams(run_dir)
+    hparams = TRAINING_DEFAULTS | runs.read_run(run_dir)
     model = new_model(hparams, run_dir)
     checkpoint = run_dir / (runs.LAST if hparams["tested"] == "last" else runs.BEST)
     state = read_checkpoint(checkpoint).get("state_dict", {})
@@ -167,6 +168,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises UserError if it is missing, damaged, or needs more than weights_only loading allows.
     """
     try:
+        if zipfile.is_zipfile(path) and (damaged := zipfile.ZipFile(path).testzip()):  # torch reads on
+            raise ValueError(f"wrong checksum of {damaged}")
         with torch.serialization.safe_globals(LEGACY_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any, NoReturn
 
 class UserError(Exception):
     """A fault that the user can mend. Its text is one line that names the bad value and the remedy."""
+
+
+class Stopped(Exception):
+    """A signal stopped a command, which goes on from there when it is started again."""
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -38,11 +43,13 @@ def test_parser(description: str | None, epilog: str) -> ArgumentParser:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a command's `main`; a UserError ends it with one line on stderr and exit code 2."""
+    """Call a command's `main`; a UserError ends it with one line on stderr and exit code 2, Stopped with 75."""
     try:
         main()
     except UserError as error:
         sys.exit(_report(str(error), 2))
+    except Stopped as stop:
+        sys.exit(_report(str(stop), os.EX_TEMPFAIL))
     except KeyboardInterrupt:
         sys.exit(_report("interrupted", 130))
 

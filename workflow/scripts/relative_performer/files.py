@@ -8,12 +8,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file, and its folder if need be, such that a reader sees the old content or all of the new."""
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write a file, and its folder if need be: readers see the old content or all of the new, after a power cut too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

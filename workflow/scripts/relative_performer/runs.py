@@ -62,21 +62,26 @@ def open_run(
     except OSError as error:
         raise UserError(f"cannot write or lock the run folder: {error}") from None
     with lock:
-        before = read_hparams(run_dir) if (run_dir / HPARAMS).exists() else {}
-        unchanged = _options(before) == _options(hparams)
+        before = read_run(run_dir) if (run_dir / HPARAMS).exists() else {}
+        unchanged = options(before) == options(hparams)
         repeated = unchanged and before.get(CODE) == hparams.get(CODE)
         if (run_dir / SUMMARY).exists():
             if wait and repeated:
                 yield run_dir, False
                 return
             raise UserError(f"{run_dir}: this run is finished; choose another --version, or delete the folder")
+        for path in (*run_dir.glob(".*.*"), *run_dir.glob("checkpoints/.*")):  # half written when a process was killed
+            path.unlink()
         if repeated and (run_dir / LAST).exists() and not (run_dir / RESUME).exists():
             # Snakemake deletes the summary of a training whose end it did not see; nothing else is missing
             os.replace(run_dir / LAST, run_dir / RESUME)
         resumable = (run_dir / RESUME).exists() and unchanged
         if not resumable:
             empty(run_dir)
-        write_atomically(run_dir / HPARAMS, yaml.safe_dump(dict(hparams), sort_keys=False).encode())
+        try:
+            write_atomically(run_dir / HPARAMS, yaml.safe_dump(dict(hparams), sort_keys=False).encode())
+        except OSError as error:
+            raise UserError(f"cannot write the run folder: {error}") from None
         yield run_dir, resumable
 
 
@@ -93,7 +98,8 @@ def _lock(run_dir: Path, wait: bool) -> FileLock:
     return lock
 
 
-def _options(hparams: Mapping[str, Any]) -> dict[str, Any]:
+def options(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a run from others: its hparams but for those of machine and code."""
     return TRAINING_DEFAULTS | {name: value for name, value in hparams.items() if name not in (*MACHINE, CODE)}
 
 
@@ -122,7 +128,7 @@ def empty(run_dir: Path) -> None:
 
 def finish_run(run_dir: Path, summary: Mapping[str, Any]) -> None:
     """Mark the run as finished; `summary` says how it ended. Until it is written the run can be resumed."""
-    shutil.copyfile(run_dir / RESUME, run_dir / LAST)
+    write_atomically(run_dir / LAST, (run_dir / RESUME).read_bytes())
     write_atomically(run_dir / SUMMARY, json.dumps(summary, indent=1).encode() + b"\n")
     (run_dir / RESUME).unlink()
     (run_dir / PROGRESS).unlink(missing_ok=True)
@@ -132,13 +138,25 @@ def read_hparams(run_dir: Path) -> dict[str, Any]:
     """Read a run's options; raises UserError if they are missing or no mapping."""
     path = run_dir / HPARAMS
     try:
-        hparams = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        hparams = yaml.safe_load(text)
     except FileNotFoundError:
         raise UserError(f"{run_dir}: not a run folder, it has no {HPARAMS}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
     if not isinstance(hparams, dict):
         raise UserError(f"{path}: not a mapping of options to values")
+    if not text.endswith("\n"):
+        raise UserError(f"{path}: cut short; restore it, or delete the folder to train the run anew")
+    return hparams
+
+
+def read_run(run_dir: Path) -> dict[str, Any]:
+    """Read the options of a run of ours; raises UserError also if the last ones are missing."""
+    hparams = read_hparams(run_dir)
+    if hparams.keys().isdisjoint(("data_sha256", "imported_from")):
+        path = run_dir / HPARAMS
+        raise UserError(f"{path}: cut short, it lacks data_sha256; restore it, or delete the folder to train anew")
     return hparams
 
 

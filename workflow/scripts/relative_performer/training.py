@@ -1,8 +1,8 @@
 """Training with Lightning: Adam, clipping of gradients, early stopping on val/acc, best and last checkpoint."""
 
 import logging
+import math
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Mapping
@@ -23,10 +23,14 @@ from torch.nn.functional import cross_entropy
 from relative_performer import runs
 from relative_performer.batches import Batches, model_input, subset
 from relative_performer.callbacks import MetricsTable, Progress
+from relative_performer.checkpoints import load_weights
 from relative_performer.data import CHANNELS
 from relative_performer.devices import end_with_parent
+from relative_performer.faults import CheckpointFiles, Interruption, refusing_state
 from relative_performer.models import build_model
 from relative_performer.options import MODEL_OPTIONS
+
+CHECK_INTERVAL = 50  # steps between two looks at the loss, for which a GPU has to wait
 
 
 def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -37,7 +41,8 @@ def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mappi
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
     torch.manual_seed(hparams["seed"])
-    classifier = Classifier(hparams, arrays)
+    interruption = Interruption(run_dir / runs.RESUME)
+    classifier = Classifier(hparams, arrays, interruption)
     table = MetricsTable(run_dir / runs.METRICS)
     # only tested, so without Adam's moments, which are twice the weights
     best = _checkpoint(
@@ -46,9 +51,8 @@ def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mappi
     state = _checkpoint(run_dir / runs.RESUME, save_on_train_epoch_end=True)
     patience = hparams["patience"]
     stopping = [EarlyStopping("val/acc", mode="max", patience=patience)] if patience else []
-    trainer = _trainer(
-        run_dir, hparams, [table, Progress(run_dir / runs.PROGRESS, table, hparams), *stopping, best, state]
-    )
+    progress = Progress(run_dir / runs.PROGRESS, table, hparams)
+    trainer = _trainer(run_dir, hparams, [table, progress, interruption, *stopping, best, state])
     if runs.JOIN in os.environ:
         end_with_parent()
     os.environ[runs.JOIN] = str(run_dir)
@@ -88,15 +92,18 @@ def _trainer(run_dir: Path, hparams: Mapping[str, Any], callbacks: list[Callback
         enable_model_summary=False,
         enable_progress_bar=sys.stdout.isatty(),
         # under SLURM Lightning would requeue jobs by itself, beside Snakemake
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment(), CheckpointFiles(runs.options(hparams))],
     )
 
 
 class Classifier(pl.LightningModule):
     """A model with its loss, optimizer, schedule and data, all on the device."""
 
-    def __init__(self, hparams: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self, hparams: Mapping[str, Any], arrays: Mapping[str, np.ndarray], interruption: Interruption
+    ) -> None:
         super().__init__()
+        self.interruption = interruption
         self.run = dict(hparams)
         self.arrays = arrays
         own = {option.name: hparams[option.name] for option in MODEL_OPTIONS if option.name in hparams}
@@ -114,12 +121,12 @@ class Classifier(pl.LightningModule):
         """The batches of this epoch, in an order that only the seed and the epoch decide."""
         # one image has no variance to normalise by
         least = 2 if any(isinstance(module, torch.nn.BatchNorm2d) for module in self.modules()) else 0
-        seed, parts = self._epoch_seed(), self.run["accumulate"]
-        return self._batches(self.train_images, self.train_labels, seed=seed, parts=parts, least=least)
+        seed, parts, done = self._epoch_seed(), self.run["accumulate"], self.interruption.position.get("train", 0)
+        return self._batches(self.train_images, self.train_labels, seed=seed, parts=parts, least=least, done=done)
 
     def val_dataloader(self) -> Batches:
         """The validation images in order."""
-        return self._batches(self.val_images, self.val_labels)
+        return self._batches(self.val_images, self.val_labels, done=self.interruption.position.get("val", 0))
 
     def _batches(self, images: Tensor, labels: Tensor, **options: Any) -> Batches:
         share = {"process": self.global_rank, "processes": self.trainer.world_size}
@@ -129,11 +136,11 @@ class Classifier(pl.LightningModule):
         return self.run["seed"] * 2**32 + self.current_epoch + 1
 
     def on_train_start(self) -> None:
-        """Stop at once when a run is resumed that early stopping had already ended."""
-        # Lightning would first ask the other processes, which can hang; a run survives any kill
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        """Stop at once when a run is resumed that early stopping or max_steps had already ended."""
+        self.checked = self.global_step
         stopping = self.trainer.early_stopping_callback
-        if stopping and stopping.wait_count >= stopping.patience:
+        stopped = stopping and stopping.wait_count >= stopping.patience
+        if stopped or self.global_step == self.run["max_steps"]:
             self.trainer.should_stop = True
 
     def on_train_epoch_start(self) -> None:
@@ -148,8 +155,9 @@ class Classifier(pl.LightningModule):
         *_, own, size = batch
         return self._loss(batch, "train") * (own * self.run["accumulate"] * self.trainer.world_size / size)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, int, int]) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor, int, int], batch_idx: int) -> None:
         """Count loss and accuracy of a batch."""
+        self.interruption.before_validation_batch(self.trainer, self, batch_idx)
         self._loss(batch, "val")
 
     def _loss(self, batch: tuple[Tensor, Tensor, int, int], split: str) -> Tensor:
@@ -163,6 +171,7 @@ class Classifier(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and accuracy of the epoch, over all images of all processes."""
+        self.check_losses()
         for split, sums in self.sums.items():
             loss, right, count = self.trainer.strategy.reduce(sums, reduce_op="sum")
             self.log_dict({f"{split}/loss": loss / count, f"{split}/acc": right / count}, prog_bar=True)
@@ -171,6 +180,26 @@ class Classifier(pl.LightningModule):
         """End the epoch, and with it the run, after max_steps."""
         if self.global_step == self.run["max_steps"]:
             self.trainer.should_stop = True
+        if self.global_step - self.checked >= CHECK_INTERVAL:
+            self.check_losses()
+
+    def check_losses(self) -> None:
+        """Raise FloatingPointError if a loss since the last check is not finite. It makes the device wait."""
+        train, val = (self.sums[split][0].item() for split in ("train", "val"))
+        if not math.isfinite(train + val):
+            steps = f"steps {self.checked + 1} to {self.global_step}"
+            where = f"validation after step {self.global_step}" if math.isfinite(train) else steps
+            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            loss = val if math.isfinite(train) else train
+            raise FloatingPointError(
+                f"the loss became {loss} in epoch {self.current_epoch}, {where}, at a learning rate of {rate:g}"
+            )
+        self.checked = self.global_step
+
+    @refusing_state()
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse weights that do not fit."""
+        load_weights(self, checkpoint["state_dict"], self.interruption.path)
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         """Clip the gradients' norm; Lightning's own refuses a fused Adam in bf16, which needs no unscaling."""
