@@ -137,6 +137,7 @@ def test_killed_at_any_moment(place):
     assert Command(place, f"train.py --exp_name timed --version x {TRAIN}").code() == 0
     duration = time.monotonic() - started
     while killed < 12 or torn < 8:
+        assert time.monotonic() < started + 5 * DEADLINE
         run_dir = place / "lightning_logs" / "killed" / str(killed)
         line = f"train.py --exp_name killed --version {killed} {TRAIN}"
         command = Command(place, line)
@@ -189,19 +190,21 @@ def listens(command: Command) -> bool:
 
 @pytest.mark.fault(2)
 @pytest.mark.parametrize(
-    ("number", "options"),
+    ("number", "options", "wanted"),
     [
-        (signal.SIGTERM, "--warmup 5 --schedule noam"),
-        (signal.SIGUSR1, "--accumulate 2 --max_steps 14"),
-        (signal.SIGINT, "--precision bf16-mixed"),
+        (signal.SIGTERM, "--warmup 5 --schedule noam", 3),
+        (signal.SIGUSR1, "--accumulate 2 --max_steps 14", 2),
+        (signal.SIGINT, "--precision bf16-mixed", 2),
     ],
 )
-def test_a_signal_stops_after_the_step(place, number, options):
-    """Stopped again and again, until it was between training steps, in a validation, and in the same one again."""
+def test_a_signal_stops_after_the_step(place, number, options, wanted):
+    """Stopped again and again, until it was between training steps, in a validation, and (3) in the same one again."""
     line = f"train.py --exp_name {number.name} {TRAIN} {options} --limit_val 64 --version"
     assert Command(place, f"{line} whole").code() == 0
     moments, places, steps = random.Random(0), set(), [0]
-    while len(places) < 3:
+    ends = time.monotonic() + 2 * DEADLINE
+    while len(places) < wanted:
+        assert time.monotonic() < ends
         run_dir = place / "lightning_logs" / number.name / "stopped"
         shutil.rmtree(run_dir, ignore_errors=True)
         for _ in range(8):
@@ -221,7 +224,7 @@ def test_a_signal_stops_after_the_step(place, number, options):
             state = read_checkpoint(run_dir / runs.RESUME)
             steps.append(state["global_step"])
             in_validation = state["callbacks"]["Interruption"]["val"] > 0
-            places.add((in_validation, in_validation and steps[-2] == steps[-1]))
+            places.add((in_validation, wanted == 3 and in_validation and steps[-2] == steps[-1]))
         last = Command(place, f"{line} stopped")
         assert last.code() == 0 or "this run is finished" in last.said
         assert_as_never_interrupted(run_dir, f"{number.name}/whole")
@@ -288,7 +291,7 @@ def test_a_full_or_read_only_disk(disk, place):
     logs.mkdir()
     remount(disk, "ro")
     said = error_of(Command(disk, line, log=logs))
-    assert "cannot write the run folder" in said
+    assert "cannot write or lock the run folder" in said
     remount(disk, "rw")
     (disk / "ballast").write_bytes(bytes(2**10 * 300))
     said = error_of(Command(disk, line, log=logs))
