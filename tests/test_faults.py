@@ -199,7 +199,7 @@ def listens(command: Command) -> bool:
 )
 def test_a_signal_stops_after_the_step(place, number, options, wanted):
     """Stopped again and again, until it was between training steps, in a validation, and (3) in the same one again."""
-    line = f"train.py --exp_name {number.name} {TRAIN} {options} --limit_val 64 --version"
+    line = f"train.py --exp_name {number.name} {TRAIN} {options} --limit_val 160 --version"
     assert Command(place, f"{line} whole").code() == 0
     moments, places, steps = random.Random(0), set(), [0]
     ends = time.monotonic() + 2 * DEADLINE
