@@ -157,6 +157,7 @@ WRONG = {
     "data: {path: 'my data'}": "data.path: 'my data' is not a path of letters",
     "data: {path: 'x; touch harm'}": "data.path: 'x; touch harm' is not a path of letters",
     "data: {path: '{run}'}": "data.path: '{run}' is not a path of letters",
+    "data: {path: ~/data}": "data.path: '~/data' is not a path of letters",
     "data: {path: -x}": "data.path: '-x' is not a path of letters",
     "data: {mirror: ''}": "data.mirror: '' is not a folder or URL without spaces",
     "data: {mirror: [a, b]}": "data.mirror: ['a', 'b'] is a list, not text or nothing",
