@@ -6,6 +6,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import resource
 import select
 import socket
 import struct
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import zipfile
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +29,7 @@ from relative_performer.cli import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
+SCRIPT = REPOSITORY / "workflow" / "scripts" / "prepare_data.py"
 PAYLOAD = np.random.default_rng(0).bytes(300_000)
 HALF = len(PAYLOAD) // 2
 
@@ -69,6 +72,10 @@ class Handler(BaseHTTPRequestHandler):
             case "stuck":
                 self.answer(200, PAYLOAD[:HALF], **{"Content-Length": str(len(PAYLOAD))})
                 self.rfile.read(1)
+            case "pausing":
+                self.answer(200, PAYLOAD[:HALF], **{"Content-Length": str(len(PAYLOAD))})
+                select.select([self.connection], [], [], 0.5)  # time for others to ask too
+                self.wfile.write(PAYLOAD[HALF:])
             case "drip":
                 self.answer(200, b"", **{"Content-Length": str(len(PAYLOAD))})
                 self.drip(b"x")
@@ -207,21 +214,21 @@ def test_a_mirror_that_hangs_is_made_up_for_by_the_second(server, tmp_path):
     assert download.fetch("a.gz", md5(PAYLOAD), urls, tmp_path, timeout=3).read_bytes() == PAYLOAD
 
 
-def _get_and_save(url: str, folder: Path) -> None:
+def _get_and_save(url: str, folder: Path, digits: dict[str, np.ndarray]) -> None:
     download.fetch("a.gz", md5(PAYLOAD), [url], folder)
     for _ in range(20):
-        data.save(preparation.prepare("Digits", folder), folder / "Digits.npz")
+        data.save(digits, folder / "Digits.npz")
 
 
 @pytest.mark.fault
-def test_processes_that_prepare_the_same_at_once_do_not_disturb_each_other(server, tmp_path):
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        done = pool.starmap_async(_get_and_save, [(f"{server.url}/good/a.gz", tmp_path)] * 3, chunksize=1)
+def test_processes_that_prepare_the_same_at_once_do_not_disturb_each_other(server, digits, tmp_path):
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        done = pool.starmap_async(_get_and_save, [(f"{server.url}/pausing/a.gz", tmp_path, digits)] * 3, chunksize=1)
         while not done.ready():
             if (tmp_path / "Digits.npz").exists():
                 data.load("Digits", tmp_path)
         done.get()
-    assert server.requests == [("good", None)]
+    assert server.requests == [("pausing", None)]
     assert visible(tmp_path) == ["Digits.npz", "a.gz"]
 
 
@@ -325,6 +332,7 @@ def test_mnist_is_resized_and_split_as_by_random_split(tmp_path, layout):
 IMAGES, LABELS = np.zeros((40, 28, 28)), np.zeros(40)
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize(
     ("archive", "content", "reason"),
     [
@@ -332,6 +340,11 @@ IMAGES, LABELS = np.zeros((40, 28, 28)), np.zeros(40)
         ("t10k-images-idx3-ubyte.gz", idx(IMAGES, count=39), "31360 bytes follow a header for 30576"),
         ("t10k-images-idx3-ubyte.gz", idx(IMAGES, magic=0x0D03), "magic number 3331"),
         ("t10k-images-idx3-ubyte.gz", idx(IMAGES, count=2**32 - 1), "follow a header"),
+        ("t10k-images-idx3-ubyte.gz", idx(IMAGES, count=0), "31360 bytes follow a header for 0"),
+        ("t10k-images-idx3-ubyte.gz", idx(IMAGES, count=2**31 + 40), "31360 bytes follow a header for"),
+        ("t10k-images-idx3-ubyte.gz", idx(LABELS), "not those of"),
+        ("t10k-images-idx3-ubyte.gz", idx(IMAGES[:0]), "0 bytes|shapes"),
+        ("t10k-images-idx3-ubyte.gz", b"", "too short for an idx file"),
         ("t10k-images-idx3-ubyte.gz", idx(np.zeros((40, 28, 27))), "not those of"),
         ("t10k-images-idx3-ubyte.gz", idx(IMAGES)[:-20], "cannot unpack"),
         ("t10k-images-idx3-ubyte.gz", b"<html>", "cannot unpack"),
@@ -343,7 +356,7 @@ IMAGES, LABELS = np.zeros((40, 28, 28)), np.zeros(40)
 )
 def test_idx_file_that_lies_is_refused(tmp_path, archive, content, reason):
     good = {name: idx(array[:40]) for name, array in tiny_mnist().items()}
-    checksums = write_mirror(tmp_path / "mnist", good | ({archive: content} if content else {}))
+    checksums = write_mirror(tmp_path / "mnist", good | ({} if content is None else {archive: content}))
     with pytest.raises(UserError, match=reason) as caught:
         preparation.prepare("MNIST", tmp_path / "cache", str(tmp_path), checksums)
     assert str(tmp_path / "cache") in str(caught.value)
@@ -401,7 +414,7 @@ def prepare_cifar10(tmp_path: Path, members: dict[str, bytes | tarfile.TarInfo])
     with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive:
         for name, content in members.items():
             info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo()
-            info.name = f"cifar-10-batches-py/{name}"
+            info.name = info.name or f"cifar-10-batches-py/{name}"
             blob = b"" if info is content else content
             info.size = len(blob)
             archive.addfile(info, io.BytesIO(blob))
@@ -430,31 +443,99 @@ class Malicious:
         return Path.touch, (self.file,)
 
 
+def entry(kind: bytes, name: str = "", link: str = "", **more: dict[str, str]) -> tarfile.TarInfo:
+    """A tar entry that is no plain file."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.pax_headers = kind, link, more
+    return info
+
+
 def hostile(tmp_path: Path) -> dict[str, tuple[bytes | tarfile.TarInfo, str]]:
     """Return what may stand in place of a batch, and what the error says of it."""
-    link = tarfile.TarInfo()
-    link.type, link.linkname = tarfile.SYMTYPE, "data_batch_2"
     _, (batch, *_) = cifar10_batches(10)
+    whole = pickle.dumps(batch, 2)
+    nested: list = [0]
+    for _ in range(30):
+        nested = [nested, nested]
+    sparse = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.size": str(10**12), "GNU.sparse.map": "0,0"}
+    outside, folder = str(tmp_path / "harm"), "cifar-10-batches-py"
     return {
-        "code": (pickle.dumps(batch | {"labels": Malicious(tmp_path / "harm")}, 2), "refused the global"),
+        "code": (pickle.dumps(batch | {"labels": Malicious(tmp_path / "harm")}, 2), "data_batch_1: refused the global"),
         "builtin": (b"\x80\x02c__builtin__\neval\nU\x011\x85R.", "refused the global __builtin__.eval"),
-        "link": (link, "not a regular file"),
-        "damaged": (pickle.dumps(batch, 2)[:-100], "damaged"),
+        "nested global": (b"\x80\x04\x8c\x05numpy\x8c\x0dndarray.dumps\x93.", "refused the global numpy.ndarray.dumps"),
+        "extension": (b"\x80\x02\x82\x01.", "unregistered extension code"),
+        "persistent": (b"\x80\x02U\x01aQ.", "unsupported persistent id"),
+        "damaged": (whole[:-100], "data_batch_1: damaged"),
+        "empty": (b"", "data_batch_1: damaged"),
+        "no dict": (pickle.dumps([1], 2), "data_batch_1: "),
         "float": (pickle.dumps(batch | {"data": batch["data"].astype(np.float32)}, 2), "not an array of bytes"),
         "objects": (pickle.dumps(batch | {"data": batch["data"].astype(object)}, 2), "not an array of bytes"),
         "labels": (pickle.dumps(batch | {"labels": ["cat"] * 10}, 2), "not a list of integers"),
-        "width": (pickle.dumps(batch | {"data": batch["data"][:, 1:]}, 2), "reshape"),
+        "label 10": (pickle.dumps(batch | {"labels": [10] * 10}, 2), "not a list of integers in 0..9"),
+        "huge label": (pickle.dumps(batch | {"labels": [2**70] * 10}, 2), "not a list of integers in 0..9"),
+        "nested labels": (pickle.dumps(batch | {"labels": nested}, 2), "not a list of integers in 0..9"),
+        "few labels": (pickle.dumps(batch | {"labels": [1]}, 2), "are no CIFAR10: training images and labels have shapes"),
+        "width": (pickle.dumps(batch | {"data": batch["data"][:, 1:]}, 2), "data_batch_1: .*reshape"),
+        "huge bytes": (b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"x.", "data_batch_1: "),
+        "symbolic link": (entry(tarfile.SYMTYPE, link="data_batch_2"), "data_batch_1: not a regular file"),
+        "hard link": (entry(tarfile.LNKTYPE, link=f"{folder}/data_batch_2"), "data_batch_1: not a regular file"),
+        "device": (entry(tarfile.CHRTYPE), "data_batch_1: not a regular file"),
+        "pipe": (entry(tarfile.FIFOTYPE), "data_batch_1: not a regular file"),
+        "sparse": (entry(tarfile.REGTYPE, f"{folder}/data_batch_1", **sparse), "data_batch_1: not a regular file"),
+        "absolute": (entry(tarfile.REGTYPE, outside), "harm: not a regular file in cifar-10-batches-py"),
+        "upwards": (entry(tarfile.REGTYPE, f"{folder}/../harm"), "harm: not a regular file in cifar-10-batches-py"),
+        "escapes": (entry(tarfile.REGTYPE, "\x1b[31m\nred"), r"red: not a regular file in cifar-10-batches-py"),
     }
 
 
-@pytest.mark.parametrize("case", ["code", "builtin", "link", "damaged", "float", "objects", "labels", "width"])
-def test_hostile_cifar10_is_refused(tmp_path, case):
+CASES = list(hostile(Path("nowhere")))
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("case", CASES)
+def test_hostile_cifar10_is_refused(tmp_path, case, little_memory):
     content, reason = hostile(tmp_path)[case]
     _, batches = cifar10_batches(10)
     members = {name: pickle.dumps(batch, 2) for name, batch in zip(MEMBERS, batches, strict=True)}
-    with pytest.raises(UserError, match=f"data_batch_1: .*({reason})"):
+    with pytest.raises(UserError, match=reason) as caught:
         prepare_cifar10(tmp_path, members | {"data_batch_1": content})
-    assert not (tmp_path / "harm").exists()
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+    assert sorted(os.listdir(tmp_path)) == ["cache", "cifar10"]
+
+
+@pytest.fixture
+def little_memory():
+    """Let this process have 2 GiB more of address space, so that a bomb cannot harm the machine."""
+    former = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**31, former[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, former)
+
+
+@pytest.mark.fault
+def test_a_pickle_that_claims_billions_of_objects_takes_no_memory_for_them(tmp_path, little_memory):
+    _, batches = cifar10_batches(1_010)
+    members = {name: pickle.dumps(batch, 2) for name, batch in zip(MEMBERS, batches, strict=True)}
+    members["data_batch_1"] = members["data_batch_1"][:-1] + b"r" + struct.pack("<I", 2**32 - 1) + b"."
+    assert len(prepare_cifar10(tmp_path, members)["test_labels"]) == 40
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("harm", ["many", "backwards"])
+def test_tar_files_without_end_are_refused(tmp_path, harm):
+    info = tarfile.TarInfo("cifar-10-batches-py/x")
+    block = info.tobuf(tarfile.USTAR_FORMAT)
+    if harm == "backwards":  # a size of −512, so that the next header is this one again
+        block = bytearray(block)
+        block[124:136] = b"\xff" * 10 + struct.pack(">h", -512)
+        block[148:156] = b" " * 8
+        block[148:156] = b"%06o\0 " % sum(block)
+    content = gzip.compress(bytes(block) * (1 if harm == "backwards" else 200_000), 1)
+    checksums = write_mirror(tmp_path / "cifar10", {"cifar-10-python.tar.gz": content})
+    with pytest.raises(UserError, match="no cifar-10-batches-py/data_batch_1 among its first 100 files"):
+        preparation.prepare("CIFAR10", tmp_path / "cache", str(tmp_path), checksums)
 
 
 def test_missing_member_is_named(tmp_path):
@@ -512,6 +593,7 @@ def test_load_names_file_fault_and_remedy(digits, tmp_path, changes, reason):
     assert f"prepare_data.py Digits --out {file}" in str(caught.value)
 
 
+@pytest.mark.fault
 def test_load_of_a_missing_or_truncated_file(digits, tmp_path):
     file = tmp_path / "Digits.npz"
     with pytest.raises(UserError, match=f"is missing; .*prepare_data.py Digits --out {file}"):
@@ -522,6 +604,33 @@ def test_load_of_a_missing_or_truncated_file(digits, tmp_path):
         file.write_bytes(damaged)
         with pytest.raises(UserError, match=f"prepare_data.py Digits --out {file}"):
             data.load("Digits", tmp_path)
+
+
+@pytest.mark.fault
+def test_load_of_a_file_that_would_run_code_or_fill_the_memory(digits, tmp_path, little_memory):
+    file = tmp_path / "Digits.npz"
+
+    def refused(reason: str) -> None:
+        with pytest.raises(UserError, match=reason):
+            data.load("Digits", tmp_path)
+
+    np.savez(file, **digits | {"val_labels": np.array([Malicious(tmp_path / "harm")])})
+    refused("cannot be read .*allow_pickle=False")
+    file.write_bytes(pickle.dumps(Malicious(tmp_path / "harm")))
+    refused("cannot be read .*not a zip file")
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.writestr("train_images.npy", bytes(2**30 + 1))
+    refused("holds more than 1,073,741,824 bytes")
+    for shape in ("(100000000000, 32, 32, 1)", "(-1, 32, 32, 1)", "(4294967296, 4294967296, 32, 1)", "(250,) * 10**9"):
+        header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}"
+        array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(1000)
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("train_images.npy", array)
+        refused("Digits.npz cannot be read")
+    assert os.listdir(tmp_path) == ["Digits.npz"]
+    file.unlink()
+    os.mkfifo(file)
+    refused("is missing")
 
 
 def test_failed_save_leaves_the_former_file(digits, tmp_path):
@@ -540,8 +649,7 @@ def test_failed_save_leaves_the_former_file(digits, tmp_path):
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess:
-    script = REPOSITORY / "workflow" / "scripts" / "prepare_data.py"
-    return subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 def test_command_writes_what_load_reads(digits, tmp_path):
@@ -565,3 +673,42 @@ def test_command_reports_in_one_line(tmp_path, arguments, reason):
     assert reason in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("dataset", ["FashionMNIST", "CIFAR10"])
+def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, dataset):
+    """4 GiB of zeros in 4 MiB."""
+    bomb = gzip.compress(bytes(2**28)) * 16
+    archives = download.SOURCES[dataset].archives
+    words = [f"--md5={name}={md5}" for name, md5 in write_mirror(tmp_path, dict.fromkeys(archives, bomb)).items()]
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, dataset, "--out", tmp_path / "out.npz", "--mirror", tmp_path, *words],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 2
+    assert said.count("\n") == 1
+    assert "holds more than 419,430,400 bytes" in said
+    assert usage.ru_maxrss < 1.5 * 2**20  # KiB
+    assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("words", [["Digits"], ["MNIST", "--mirror", "mirror"]])
+def test_a_full_disk_leaves_nothing_under_a_final_name(tmp_path, words):
+    checksums = write_mirror(tmp_path / "mirror", {name: idx(array) for name, array in tiny_mnist().items()})
+    if words[0] == "MNIST":
+        words += [f"--md5={name}={md5}" for name, md5 in checksums.items()]
+    limited = 'ulimit -f 100; exec "$@"'  # files have at most 100 KiB
+    line = ["bash", "-c", limited, "bash", sys.executable, SCRIPT, *words, "--out", "Digits.npz"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "File too large" in done.stderr
+    assert not (tmp_path / "Digits.npz").exists()
+    assert not list(tmp_path.glob("archives/*/*.gz"))
