@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import errno
 import math
 import os
 import reprlib
@@ -50,13 +51,21 @@ def test_parser(description: str | None, epilog: str) -> ArgumentParser:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a command's `main`; a UserError ends it with one line on stderr and exit code 2, Stopped with 75."""
+    """Call a command's `main`; a UserError or a fault of a file ends it with one line on stderr and exit code 2.
+
+    Stopped ends it with exit code 75.
+    """
     try:
         main()
     except UserError as error:
         sys.exit(_report(str(error), 2))
     except Stopped as stop:
         sys.exit(_report(str(stop), os.EX_TEMPFAIL))
+    except OSError as error:
+        if not error.filename and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        place = f"{error.filename}: " if error.filename else "cannot write: "
+        sys.exit(_report(f"{place}{error.strerror}", 2))
     except KeyboardInterrupt:
         sys.exit(_report("interrupted", 130))
 

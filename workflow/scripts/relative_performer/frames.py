@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from relative_performer import names
@@ -24,10 +25,10 @@ def read_evaluations(path: Path) -> pd.DataFrame:
 
     Raises UserError where the file is missing or malformed, or holds a run twice.
     """
-    runs = read_csv(path, EVALUATIONS)
-    twice = runs["run_dir"][runs["run_dir"].duplicated()]
-    if len(twice):
-        raise UserError(f"{path}: run {twice.iloc[0]} stands there twice: collect every run once")
+    runs = read_csv(path, EVALUATIONS, once=("run_dir",))
+    for column, kind in EVALUATIONS.items():
+        if kind is float and np.isinf(runs[column]).any():
+            raise UserError(f"{path}: the column {column} holds a value that is not finite")
     runs = runs.replace(r"^(-?\d+)\.0$", r"\1", regex=True)  # pandas writes 4 as 4.0 beside an empty cell
     orders = {**KNOWN, "experiment": tuple(runs["experiment"].unique())}
     for column in ["experiment", *PLACE, *_options(runs)]:
@@ -36,10 +37,11 @@ def read_evaluations(path: Path) -> pd.DataFrame:
     return runs
 
 
-def read_csv(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
+def read_csv(path: Path, columns: Mapping[str, type], once: Sequence[str] = ()) -> pd.DataFrame:
     """Read a CSV that has at least `columns` (name to str, int or float); every other column stays text.
 
-    Raises UserError, naming the file, where it is missing or empty, lacks a column or holds no number in one.
+    once: columns whose values, taken together, may stand in one row only. Raises UserError, naming the file, where it
+    is missing or empty, lacks a column, holds no number in one, or a row twice.
     """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -54,6 +56,9 @@ def read_csv(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
     for column, kind in columns.items():
         if kind is not str:
             frame[column] = _numbers(frame[column], kind, path)
+    if once and len(twice := frame[frame.duplicated([*once])]):
+        row = ", ".join(f"{column} {twice.iloc[0][column]}" for column in once)
+        raise UserError(f"{path}: the row of {row} stands there twice: collect every run once")
     return frame
 
 
@@ -62,7 +67,7 @@ def _numbers(texts: pd.Series, kind: type, path: Path) -> pd.Series:
         texts = texts.replace("", "nan")
     try:
         return texts.astype(kind)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{path}: the column {texts.name} holds a value that is not a number: {error}") from error
 
 
