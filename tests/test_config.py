@@ -2,6 +2,8 @@
 
 import io
 import os
+import runpy
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -16,9 +18,10 @@ from hypothesis import strategies as st
 
 from conftest import REPOSITORY
 from relative_performer.cli import UserError
-from relative_performer.grid import MOST_RUNS, arguments, check_config, expand, read_configs
+from relative_performer.grid import MOST_RUNS, arguments, check_config, expand, merge, read_configs
 from relative_performer.names import DATASETS, MODELS
 from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS
+from test_results import csv, run_row
 from train import parse
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
@@ -247,7 +250,22 @@ def damage(config: dict[str, Any], data: st.DataObject) -> None:
 
 WORDS = st.sampled_from(
     [*MODELS, *DATASETS, *(f"--{option.name}" for option in MODEL_OPTIONS + TRAINING_OPTIONS), "--version", "--threads"]
-    + ["--devices", "--data_path", "--", "-", "-1", "0", "8", "1e-3", "nan", "inf", "9" * 5000, "linear", "head", "--dim=8"]
+    + [
+        "--devices",
+        "--data_path",
+        "--",
+        "-",
+        "-1",
+        "0",
+        "8",
+        "1e-3",
+        "nan",
+        "inf",
+        "9" * 5000,
+        "linear",
+        "head",
+        "--dim=8",
+    ]
 )
 
 
@@ -263,3 +281,169 @@ def test_any_command_line_is_parsed_or_refused_in_one_line(words):
             assert end.code == 2 or (end.code == 0 and helped)
             assert said.getvalue().count("\n") == (end.code == 2)
             assert len(said.getvalue()) < 2200
+
+
+# what each command reads, {bad} in its place
+TABLES = [
+    "collect_csv.py {bad} --out o.csv",
+    "make_tables.py {bad} --out o",
+    "compare_models.py {bad} --out o",
+    "compare_published.py {bad} --published evaluations.csv --cnn evaluations.csv --out o",
+    "compare_published.py evaluations.csv --published {bad} --cnn evaluations.csv --out o",
+    "tabulate_published.py {bad} evaluations.csv --out o",
+    "plot_accuracy.py {bad} --out o",
+    "plot_cost.py --evaluations {bad} --times evaluations.csv --out o",
+    "plot_cost.py --evaluations evaluations.csv --times {bad} --out o",
+    "plot_curves.py --evaluations evaluations.csv --curves {bad} --out o",
+    "plot_confusion.py MNIST --evaluations evaluations.csv --confusion {bad} --out o",
+    "plot_shift.py --evaluations evaluations.csv --shift MNIST={bad} --out o",
+    "plot_attention.py {bad} --name n --out o",
+    "plot_published.py {bad} --out o",
+]
+RUNS = [
+    "test.py --output o.csv {bad}",
+    "test_shifted.py --output o.csv {bad}",
+    "test_recursive.py --output o.csv {bad}",
+    "equivariance.py --output o.csv {bad}",
+    "relative_attention.py --output o.csv {bad}",
+    "collect_curves.py --out o.csv {bad}",
+    "collect_times.py --out o.csv {bad}",
+    "import_checkpoint.py {bad} --out o",
+    "status.py {bad}",
+    "plan.py {bad}",
+    "prepare_data.py MNIST --mirror {bad} --out o.npz",
+    "train.py Performer MNIST --data_path {bad}",
+]
+CONTENTS = {
+    "missing.csv": None,
+    "empty.csv": b"",
+    "binary.csv": bytes(range(256)) * 99,
+    "page.csv": b"<html>\n<body>,,,\n",
+    "nul.csv": b"run_dir\0,model\n\0\0\n",
+    "utf16.csv": "run_dir,model\na,b\n".encode("utf-16"),
+    "quote.csv": b'run_dir,model\n"a,b\n',
+    "ragged.csv": b"run_dir\na,b,c\n",
+    "other.csv": b"colour,size\nred,5\n",
+}
+
+
+@pytest.fixture
+def ends(monkeypatch, tmp_path, capsys):
+    """Call a command in this process, in a folder with tables, and return its exit code and what it says."""
+    monkeypatch.chdir(tmp_path)
+    csv(tmp_path / "evaluations.csv", [run_row()])
+
+    def ends(line: str) -> tuple[Any, str]:
+        script, *words = line.split()
+        monkeypatch.setattr(sys, "argv", [script, *words])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+        return end.value.code, capsys.readouterr().err
+
+    return ends
+
+
+@pytest.mark.parametrize("line", TABLES + RUNS)
+def test_every_command_refuses_wrong_files_in_one_line(ends, tmp_path, line):
+    (tmp_path / "folder.csv").mkdir()
+    for name, content in CONTENTS.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+    before = set(os.listdir(tmp_path))
+    for name in [*CONTENTS, *(["folder.csv"] if line not in ("status.py {bad}", RUNS[2]) else [])]:
+        code, said = ends(line.format(bad=name))
+        assert (code, said.count("\n")) == (2, 1), said
+        assert name in said
+    assert set(os.listdir(tmp_path)) - before <= {"archives", "lightning_logs"}
+
+
+@pytest.mark.parametrize("line", [line for line in TABLES if line.count("evaluations.csv") != 1][:3])
+def test_an_output_that_cannot_be_written_is_named(ends, line):
+    words = line.format(bad="evaluations.csv").replace("--out o", "--out evaluations.csv/o")
+    code, said = ends(words)
+    assert (code, said.count("\n")) == (2, 1), said
+    assert "evaluations.csv" in said
+
+
+RUN = {
+    "hparams.yaml": yaml.safe_dump({"model": "NoposPerformer", "dataset": "MNIST", "dim": 8, "heads": 2, "depth": 1}),
+    "metrics.csv": "epoch,step,train/loss,train/acc,val/loss,val/acc\n0,1,1,0.5,1,0.5\n",
+    "summary.json": '{"images_seen": 1, "seconds": 1.0, "epochs": 1}',
+    "progress.json": "{}",
+}
+DAMAGED = [
+    ("status.py {run}", "metrics.csv", ["epoch,step\n0,1\n", "epoch,step,val/acc\n0,1,\n", "val/acc\nx\n"]),
+    ("status.py {run}", "summary.json", ["{", "[]", "5", "{}}", '{"seconds": 0, "images_seen": 1}', '{"seconds": "x"}']),
+    ("status.py {run}", "progress.json", ["{", "null", '{"host": 5, "time": "x"}', '{"host": "h"}', "[" * 99999]),
+    ("collect_times.py --out o.csv {run}", "summary.json", ["{", "[]", "\ufeff{}"]),
+    ("collect_times.py --out o.csv {run}", "hparams.yaml", ["", "[]", "a: [", "!!python/name:os.system", "a: \0"]),
+    ("collect_curves.py --out o.csv {run}", "metrics.csv", ["", "epoch\n0\n"]),
+    ("test.py --output o.csv {run}", "hparams.yaml", ["model: x", "model: [Performer]", "dim: 8", "a: \x1b"]),
+    ("test.py --output o.csv {run}", "hparams.yaml", [RUN["hparams.yaml"] + "batch_size: x\n", RUN["hparams.yaml"]]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "name", "contents"), DAMAGED)
+def test_a_damaged_run_folder_is_named_in_one_line(ends, tmp_path, line, name, contents):
+    run_dir = tmp_path / "runs" / "x"
+    run_dir.mkdir(parents=True)
+    for content in contents:
+        for file, good in RUN.items():
+            (run_dir / file).write_text(content if file == name else good)
+        if name == "progress.json":
+            (run_dir / "summary.json").unlink()
+        code, said = ends(line.format(run=run_dir))
+        assert (code, said.count("\n")) == (2, 1), said
+        assert "runs/x" in said
+    assert not (tmp_path / "o.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """A copy of what snakemake reads, without a configuration."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("workflow", "profiles", "envs", "resources"):
+        shutil.copytree(REPOSITORY / name, folder / name)
+    shutil.copy2(REPOSITORY / "Snakefile", folder)
+    return folder
+
+
+def snakemake(folder: Path, config: bytes | None) -> list[str]:
+    """Run it with this config.yaml; return the lines on stderr, after checking that no job started."""
+    (folder / "config.yaml").unlink(missing_ok=True)
+    if config is not None:
+        (folder / "config.yaml").write_bytes(config)
+    before = {*os.listdir(folder), ".snakemake"}
+    command = [sys.executable, "-m", "snakemake", "all", "--cores", "1"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "jobid" not in done.stderr + done.stdout
+    assert {*os.listdir(folder), ".snakemake"} == before
+    return [line for line in done.stderr.splitlines() if "profile" not in line]
+
+
+REALLY = ("shift: {min_shift: 16}", OWN % "heads: 3", laughs("options"), "data: {path: 'x; touch harm'}")
+
+
+def test_snakemake_starts_no_job_with_a_wrong_configuration(copy):
+    for wrong in REALLY:
+        config = yaml.safe_load(GOOD)
+        merge(config, yaml.safe_load(wrong))
+        (line,) = snakemake(copy, yaml.safe_dump(config).encode())
+        assert WRONG[wrong] in line
+    (line,) = snakemake(copy, f"{GOOD}name: y".encode())
+    assert "config.yaml: line 3: the key 'name' stands there twice" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"name: [x", "not valid JSON or YAML"),
+        (b"name: !!python/object/apply:os.system ['touch harm']", "not valid JSON or YAML"),
+        (b"", "must be given as JSON or YAML with keys"),
+        (b"name: \xff", "UnicodeDecodeError"),
+        (None, "config.yaml but it is not present"),
+    ],
+)
+def test_what_is_no_configuration_is_refused_by_snakemake_in_its_own_words(copy, content, said):
+    assert said in "\n".join(snakemake(copy, content))

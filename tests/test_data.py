@@ -474,7 +474,10 @@ def hostile(tmp_path: Path) -> dict[str, tuple[bytes | tarfile.TarInfo, str]]:
         "label 10": (pickle.dumps(batch | {"labels": [10] * 10}, 2), "not a list of integers in 0..9"),
         "huge label": (pickle.dumps(batch | {"labels": [2**70] * 10}, 2), "not a list of integers in 0..9"),
         "nested labels": (pickle.dumps(batch | {"labels": nested}, 2), "not a list of integers in 0..9"),
-        "few labels": (pickle.dumps(batch | {"labels": [1]}, 2), "are no CIFAR10: training images and labels have shapes"),
+        "few labels": (
+            pickle.dumps(batch | {"labels": [1]}, 2),
+            "are no CIFAR10: training images and labels have shapes",
+        ),
         "width": (pickle.dumps(batch | {"data": batch["data"][:, 1:]}, 2), "data_batch_1: .*reshape"),
         "huge bytes": (b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"x.", "data_batch_1: "),
         "symbolic link": (entry(tarfile.SYMTYPE, link="data_batch_2"), "data_batch_1: not a regular file"),

@@ -65,7 +65,12 @@ def _draw_panel(panel: Axes, runs: pd.DataFrame, cost: str) -> None:
 
 
 def _mark(color: str, embedding: str) -> dict[str, Any]:
-    look = {"color": color, "markeredgecolor": color, "markerfacecoloralt": "white", "fillstyle": FILLS.get(embedding, "full")}
+    look = {
+        "color": color,
+        "markeredgecolor": color,
+        "markerfacecoloralt": "white",
+        "fillstyle": FILLS.get(embedding, "full"),
+    }
     return look | {"marker": "o", "linestyle": "none", "markersize": 7, "markeredgewidth": 1}
 
 

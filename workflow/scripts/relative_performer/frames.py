@@ -48,6 +48,10 @@ def read_csv(path: Path, columns: Mapping[str, type], once: Sequence[str] = ()) 
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UserError(f"cannot read {path}: {reason}") from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise UserError(f"cannot read {path}: its rows have more cells than its header")
+    if twice := [column for column in columns if f"{column}.1" in frame]:  # as pandas renames the second one
+        raise UserError(f"{path} has the column {twice[0]} twice")
     missing = [column for column in columns if column not in frame]
     if missing:
         raise UserError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
@@ -56,8 +60,8 @@ def read_csv(path: Path, columns: Mapping[str, type], once: Sequence[str] = ()) 
     for column, kind in columns.items():
         if kind is not str:
             frame[column] = _numbers(frame[column], kind, path)
-    if once and len(twice := frame[frame.duplicated([*once])]):
-        row = ", ".join(f"{column} {twice.iloc[0][column]}" for column in once)
+    if once and len(again := frame[frame.duplicated([*once])]):
+        row = ", ".join(f"{column} {again.iloc[0][column]}" for column in once)
         raise UserError(f"{path}: the row of {row} stands there twice: collect every run once")
     return frame
 

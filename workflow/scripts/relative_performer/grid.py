@@ -78,7 +78,9 @@ def expand(config: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
             if (experiment, run) in runs:
                 raise UserError(f"experiments.{experiment}: {run} stands there twice")
             if len(run) > LONGEST_NAME:
-                raise UserError(f"experiments.{experiment}: varies so much that the name of a run is too long: {shown(run)}")
+                raise UserError(
+                    f"experiments.{experiment}: varies so much that the name of a run is too long: {shown(run)}"
+                )
             if len(runs) == MOST_RUNS:
                 raise UserError(f"experiments.{experiment}: its lists make more than {MOST_RUNS} runs")
             runs[experiment, run] = {"model": model, "dataset": dataset, **options}

@@ -5,7 +5,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relative_performer.cli import choice, integer, natural, nearest, nonnegative, positive_float, positive_int, probability, shown
+from relative_performer.cli import (
+    choice,
+    integer,
+    natural,
+    nearest,
+    nonnegative,
+    positive_float,
+    positive_int,
+    probability,
+    shown,
+)
 from relative_performer.names import EMBEDDINGS, MODELS, PERFORMERS
 
 FAVOR_MODELS = tuple(model for model in PERFORMERS if model != "ClippedRelativePerformer")
@@ -111,7 +121,7 @@ def add_options(parser: argparse._ActionsContainer, options: Iterable[Option]) -
 def check_model(name: str) -> str:
     """Return `name`; raises ValueError if there is no such model."""
     if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}: {nearest(name, MODELS)}")
+        raise ValueError(f"unknown model {shown(name)}: {nearest(str(name), MODELS)}")
     return name
 
 
