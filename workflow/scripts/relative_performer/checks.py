@@ -1,4 +1,4 @@
-"""A configuration before it is believed: its file, its structure, and what to say of a value that the schema refuses."""
+"""A configuration before it is believed: its file, its structure, and words for what the schema refuses."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping that a YAML file holds; raises UserError, with the line of the fault, if it holds none."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         fault = f"{error.context} {error.problem}" if str(error.problem).startswith("but") else error.problem
@@ -55,10 +55,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def check_structure(config: Mapping[str, Any]) -> None:
     """Raise UserError unless `config` is made of mappings with text as keys, lists and plain values, not too many."""
-    count = 0
-    for place, value in _walk(config):
-        count += 1
-        if count > MOST_VALUES:
+    for count, (place, value) in enumerate(_walk(config)):
+        if count == MOST_VALUES:
             raise UserError(f"more than {MOST_VALUES} values, aliases counted every time: split the configuration")
         if len(place) > DEEPEST:
             raise UserError(f"{dotted(place)}: nested more than {DEEPEST} levels deep")

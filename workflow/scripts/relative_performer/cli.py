@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-
 MOST = 2**31 - 1  # images, steps and seeds are held in 32 bits in places
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-
 from filelock import FileLock
 
 from relative_performer.cli import UserError, one_line

@@ -6,10 +6,11 @@ import signal
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from urllib.error import HTTPError
+from urllib.request import Request
 
 from filelock import FileLock
 
@@ -187,7 +188,7 @@ def _download(part: Path, url: str, timeout: float) -> None:
 
 def _open(url: str, start: int) -> tuple[Any, int]:
     """Return the response and the position of its first byte: `start`, or 0 where a server sends the whole file."""
-    request = urllib.request.Request(url, headers={"User-Agent": "relative-performer"})
+    request = Request(url, headers={"User-Agent": "relative-performer"})
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
@@ -207,9 +208,9 @@ def _open(url: str, start: int) -> tuple[Any, int]:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirections without reading what comes with them, which may have no end."""
 
-    def http_error_302(self, request: Any, response: Any, *details: Any) -> Any:
-        response.close()
-        return super().http_error_302(request, response, *details)
+    def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> Any:
+        fp.close()
+        return super().http_error_302(req, fp, code, msg, headers)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 

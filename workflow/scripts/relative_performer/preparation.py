@@ -39,8 +39,8 @@ def prepare(
 ) -> dict[str, np.ndarray]:
     """Return a dataset's arrays, as `load` does, from the archives in `folder`, which are downloaded if need be.
 
-    `mirror`, a folder or URL, replaces the official mirrors; `md5` replaces the official checksum of the archives it
-    names; `timeout` is what `fetch_archives` says. Digits are part of scikit-learn and need none of them. Raises UserError when an archive cannot be had or read.
+    mirror, md5, timeout: as `fetch_archives` takes them. Digits are part of scikit-learn and need none of them. Raises
+    UserError when an archive cannot be had or read.
     """
     fetch_archives(dataset, folder, mirror, md5 or {}, timeout)
     if dataset == "Digits":
