@@ -253,7 +253,7 @@ def damage(config: dict[str, Any], data: st.DataObject) -> None:
 
 
 WORDS = st.sampled_from(
-    ["--version", "--threads", "--devices", "--data_path", "--", "-", "-1", "0", "8", "1e-3", "nan", "inf", "linear", "head", "--dim=8"]
+    ["--version", "--threads", "--devices", "--data_path", "--", "-", "-1", "0", "8", "1e-3", "nan", "inf", "--dim=8"]
     + [f"--{option.name}" for option in MODEL_OPTIONS + TRAINING_OPTIONS]
     + list(MODELS + DATASETS + ("9" * 5000,))
 )
@@ -412,7 +412,7 @@ def snakemake(folder: Path, config: bytes | None) -> list[str]:
     return [line for line in done.stderr.splitlines() if "profile" not in line]
 
 
-REALLY = ("shift: {min_shift: 16}", OWN % "heads: 3", laughs("options"), "data: {path: 'x; touch harm'}")
+REALLY = (laughs("options"), "data: {path: 'x; touch harm'}")
 
 
 def test_snakemake_starts_no_job_with_a_wrong_configuration(copy):
@@ -430,8 +430,6 @@ def test_snakemake_starts_no_job_with_a_wrong_configuration(copy):
     [
         (b"name: [x", "not valid JSON or YAML"),
         (b"name: !!python/object/apply:os.system ['touch harm']", "not valid JSON or YAML"),
-        (b"", "must be given as JSON or YAML with keys"),
-        (b"name: \xff", "UnicodeDecodeError"),
         (None, "config.yaml but it is not present"),
     ],
 )
