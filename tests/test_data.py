@@ -679,14 +679,13 @@ def test_command_reports_in_one_line(tmp_path, arguments, reason):
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("dataset", ["FashionMNIST", "CIFAR10"])
-def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, dataset):
+def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path):
     """4 GiB of zeros in 4 MiB."""
     bomb = gzip.compress(bytes(2**28)) * 16
-    archives = download.SOURCES[dataset].archives
+    archives = download.SOURCES["CIFAR10"].archives
     words = [f"--md5={name}={md5}" for name, md5 in write_mirror(tmp_path, dict.fromkeys(archives, bomb)).items()]
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, dataset, "--out", tmp_path / "out.npz", "--mirror", tmp_path, *words],
+        [sys.executable, SCRIPT, "CIFAR10", "--out", tmp_path / "out.npz", "--mirror", tmp_path, *words],
         stderr=subprocess.PIPE,
         text=True,
     )
