@@ -354,9 +354,9 @@ def test_shift_that_does_not_fit(call, capsys, digits):
     call("train.py", *SMALL, "--max_epochs", 1, "--data_path", digits, "NoposPerformer", "Digits")
     capsys.readouterr()
     with pytest.raises(SystemExit) as end:
-        call("test_shifted.py", "--min_shift", 16, "--output", "x.csv", "lightning_logs/default/version_0")
+        call("test_shifted.py", "--min_shift", 15, "--output", "x.csv", "lightning_logs/default/version_0")
     assert end.value.code == 2
-    assert "has 16 free columns on both sides; choose a smaller --min_shift" in capsys.readouterr().err
+    assert "has 15 free columns on both sides; choose a smaller --min_shift" in capsys.readouterr().err
 
 
 class _Runs:
