@@ -1,6 +1,7 @@
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 # jobs run this interpreter; a conda environment comes before it on the path when it is activated
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
@@ -11,6 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 from snakemake.utils import min_version, validate
 
 from relative_performer import grid, names
+from relative_performer.checks import read_yaml
 from relative_performer.cli import UserError
 
 min_version("9.0")
@@ -22,6 +24,8 @@ if "experiments" not in config:
 
 
 try:
+    for path in workflow.configfiles:
+        read_yaml(Path(path))  # snakemake itself takes the last of two equal keys
     grid.check_config(config)
     validate(config, grid.SCHEMA)
     RUNS = grid.expand(config)

@@ -325,7 +325,7 @@ def test_help_lists_the_options_of_the_model_alone(call, capsys):
         ("train.py AlexNet MNIST --embedding_type MLP", "AlexNet has no option --embedding_type"),
         ("train.py ResNet18 MNIST --batch_size 1", "batch_size 1 leaves ResNet18's"),
         ("train.py Performer MNIST --max_norm -1", "'-1' is not a number of at least 0"),
-        ("train.py Performer MNIST --dim 0", "'0' is not a positive integer"),
+        ("train.py Performer MNIST --dim 0", "'0' is not an integer from 1 to 16384"),
         ("train.py Performer MNIST --dim 30", "dim 30 is not divisible by heads 4"),
         ("train.py Performer MNIST --learning_rate nan", "'nan' is not a number above 0"),
         ("train.py Performer MNIST --attn_dropout 1", "'1' is not a number from 0 to below 1"),
@@ -335,7 +335,7 @@ def test_help_lists_the_options_of_the_model_alone(call, capsys):
         ("test.py --output x.csv nowhere", "nowhere: not a run folder"),
         ("test.py nowhere", "required: --output"),
         ("test_recursive.py --output x.csv nowhere", "no run at or below nowhere"),
-        ("test_shifted.py --output x.csv --min_shift 0 nowhere", "'0' is not a positive integer"),
+        ("test_shifted.py --output x.csv --min_shift 0 nowhere", "'0' is not an integer from 1 to 15"),
         ("test_shifted.py --output x.csv --labels 10 -- nowhere", "'10' is not a class from 0 to 9"),
         ("import_checkpoint.py nowhere --out x", "nowhere: not a run folder"),
         ("status.py nowhere", "nowhere: no such folder or configuration"),
@@ -354,9 +354,9 @@ def test_shift_that_does_not_fit(call, capsys, digits):
     call("train.py", *SMALL, "--max_epochs", 1, "--data_path", digits, "NoposPerformer", "Digits")
     capsys.readouterr()
     with pytest.raises(SystemExit) as end:
-        call("test_shifted.py", "--min_shift", 16, "--output", "x.csv", "lightning_logs/default/version_0")
+        call("test_shifted.py", "--min_shift", 15, "--output", "x.csv", "lightning_logs/default/version_0")
     assert end.value.code == 2
-    assert "has 16 free columns on both sides; choose a smaller --min_shift" in capsys.readouterr().err
+    assert "has 15 free columns on both sides; choose a smaller --min_shift" in capsys.readouterr().err
 
 
 class _Runs:

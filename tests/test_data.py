@@ -3,14 +3,19 @@
 import gzip
 import hashlib
 import io
+import multiprocessing
 import os
 import pickle
+import resource
+import select
 import socket
 import struct
 import subprocess
 import sys
 import tarfile
 import threading
+import zipfile
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,8 +29,13 @@ from relative_performer.cli import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
+SCRIPT = REPOSITORY / "workflow" / "scripts" / "prepare_data.py"
 PAYLOAD = np.random.default_rng(0).bytes(300_000)
 HALF = len(PAYLOAD) // 2
+
+
+def visible(folder: Path) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if not name.endswith(".lock"))
 
 
 def md5(content: bytes) -> str:
@@ -45,12 +55,52 @@ class Handler(BaseHTTPRequestHandler):
         self.requests.append((fault, wanted))
         start = int(wanted[6:-1]) if wanted and fault != "whole" else 0
         match fault:
+            case "forbidden":
+                self.send_error(403)
             case "missing":
                 self.send_error(404)
             case "broken":
                 self.send_error(500)
             case "page":
                 self.answer(200, b"<html>Please log in</html>")
+            case "empty":
+                self.answer(200, b"")
+            case "other":
+                self.answer(200, PAYLOAD[::-1])
+            case "hang":
+                self.rfile.read(1)  # until the client gives up
+            case "stuck":
+                self.answer(200, PAYLOAD[:HALF], **{"Content-Length": str(len(PAYLOAD))})
+                self.rfile.read(1)
+            case "pausing":
+                self.answer(200, PAYLOAD[:HALF], **{"Content-Length": str(len(PAYLOAD))})
+                select.select([self.connection], [], [], 0.5)  # time for others to ask too
+                self.wfile.write(PAYLOAD[HALF:])
+            case "drip":
+                self.answer(200, b"", **{"Content-Length": str(len(PAYLOAD))})
+                self.drip(b"x")
+            case "drip-header":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+                self.drip(b"x")
+            case "continue":
+                self.drip(b"HTTP/1.1 100 Continue\r\n\r\n", seconds=0)
+            case "endless-redirect":
+                self.send_response(302)
+                self.send_header("Location", "/good/a.gz")
+                self.end_headers()
+                self.drip(bytes(2**16), seconds=0)
+            case "chain":
+                self.answer(302, b"", Location=f"{self.path}x")
+            case "to-file":
+                self.answer(302, b"", Location=Path(__file__).as_uri())
+            case "garbage":
+                self.wfile.write(b"\x00\xff" * 1000)
+            case "lengthy":
+                self.answer(200, b"", **{"Content-Length": "9" * 5000})
+            case "negative":
+                self.answer(200, b"", **{"Content-Length": "-5"})
+            case "escapes":
+                self.wfile.write(b"HTTP/1.1 500 \x1b[31mred\x07" + b"!" * 5000 + b"\r\n\r\n")
             case "loop":
                 self.answer(302, b"", Location=self.path)
             case "huge":
@@ -79,6 +129,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def drip(self, piece: bytes, seconds: float = 0.02):
+        """Send a piece again and again until the client gives up."""
+        with suppress(OSError):
+            while not select.select([self.connection], [], [], seconds)[0]:
+                self.wfile.write(piece)
+
     def log_message(self, *arguments):
         pass
 
@@ -105,36 +161,81 @@ def fetch(folder: Path, *urls: str) -> bytes:
     return download.fetch("a.gz", md5(PAYLOAD), urls, folder).read_bytes()
 
 
-@pytest.mark.parametrize("fault", ["missing", "broken", "page", "loop", "huge", "cut", "cut-once", "whole"])
+FAULTS = {
+    "forbidden": "HTTP 403",
+    "missing": "HTTP 404",
+    "broken": "HTTP 500",
+    "page": f"another file, of 26 bytes with MD5 {md5(b'<html>Please log in</html>')}",
+    "empty": "another file, of 0 bytes with MD5 ",
+    "other": "another file, of 300,000 bytes with MD5 ",
+    "loop": "HTTP 302",
+    "chain": "HTTP 302",
+    "to-file": "HTTP 302",
+    "huge": "offers 1,000,000,000,000 bytes",
+    "lengthy": "4300",
+    "negative": "another file, of 0 bytes with MD5 ",
+    "garbage": "\\x00",
+    "escapes": r"HTTP 500 \x1b[31mred\x07!!!",
+    "cut": f"broke off after {HALF:,} of {len(PAYLOAD):,} bytes",
+}
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("fault", [*FAULTS, "cut-once", "whole", "endless-redirect"])
 def test_second_mirror_makes_up_for_the_first(server, tmp_path, fault):
     assert fetch(tmp_path, f"{server.url}/{fault}/a.gz", f"{server.url}/good/a.gz") == PAYLOAD
-    assert os.listdir(tmp_path) == ["a.gz"]
+    assert visible(tmp_path) == ["a.gz"]
 
 
+@pytest.mark.fault
 def test_when_every_mirror_fails_one_line_says_why(server, dead_url, tmp_path):
-    faults = {
-        "missing": "HTTP 404",
-        "broken": "HTTP 500",
-        "page": f"MD5 {md5(b'<html>Please log in</html>')}",
-        "loop": "HTTP 302",
-        "huge": "offers 1,000,000,000,000 bytes",
-        "cut": f"broke off after {HALF:,} of {len(PAYLOAD):,} bytes",
-    }
     with pytest.raises(UserError) as caught:
-        fetch(tmp_path, *(f"{server.url}/{fault}/a.gz" for fault in faults), dead_url)
+        fetch(tmp_path, *(f"{server.url}/{fault}/a.gz" for fault in FAULTS), dead_url)
     message = str(caught.value)
-    assert "\n" not in message
+    assert message.isprintable()
     for text in ("a.gz", md5(PAYLOAD), "--mirror", f"{dead_url}: [Errno 111]"):
         assert text in message
-    for fault, reason in faults.items():
+    for fault, reason in FAULTS.items():
         assert reason in message.split(f"/{fault}/a.gz: ")[1].split(";")[0]
-    assert os.listdir(tmp_path) == ["a.gz.part"]  # what the cut download left, for the next call
+    assert visible(tmp_path) == ["a.gz.part"]  # what the cut download left, for the next call
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("fault", ["hang", "stuck", "drip", "drip-header", "continue"])
+def test_a_mirror_that_never_ends_is_given_up(server, tmp_path, fault):
+    with pytest.raises(UserError, match=f"/{fault}/a.gz: is too slow: .* in 0.2 s"):
+        download.fetch("a.gz", md5(PAYLOAD), [f"{server.url}/{fault}/a.gz"], tmp_path, timeout=0.2)
+    assert visible(tmp_path) == []
+
+
+@pytest.mark.fault
+def test_a_mirror_that_hangs_is_made_up_for_by_the_second(server, tmp_path):
+    urls = [f"{server.url}/{fault}/a.gz" for fault in ("hang", "good")]
+    assert download.fetch("a.gz", md5(PAYLOAD), urls, tmp_path, timeout=3).read_bytes() == PAYLOAD
+
+
+def _get_and_save(url: str, folder: Path, digits: dict[str, np.ndarray]) -> None:
+    download.fetch("a.gz", md5(PAYLOAD), [url], folder)
+    for _ in range(20):
+        data.save(digits, folder / "Digits.npz")
+
+
+@pytest.mark.fault
+def test_processes_that_prepare_the_same_at_once_do_not_disturb_each_other(server, digits, tmp_path):
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        done = pool.starmap_async(_get_and_save, [(f"{server.url}/pausing/a.gz", tmp_path, digits)] * 3, chunksize=1)
+        while not done.ready():
+            if (tmp_path / "Digits.npz").exists():
+                data.load("Digits", tmp_path)
+        done.get()
+    assert server.requests == [("pausing", None)]
+    assert visible(tmp_path) == ["Digits.npz", "a.gz"]
 
 
 def test_failed_connection_leaves_nothing(dead_url, tmp_path):
     with pytest.raises(UserError, match="refused"):
         fetch(tmp_path, dead_url)
-    assert os.listdir(tmp_path) == []
+    assert visible(tmp_path) == []
 
 
 def test_cut_download_asks_only_for_the_rest(server, tmp_path):
@@ -156,7 +257,7 @@ def test_part_of_an_earlier_call_is_continued(server, tmp_path, part, fault, ran
     (tmp_path / "a.gz.part").write_bytes(part)
     assert fetch(tmp_path, f"{server.url}/{fault}/a.gz") == PAYLOAD
     assert [wanted for _, wanted in server.requests] == ranges
-    assert os.listdir(tmp_path) == ["a.gz"]
+    assert visible(tmp_path) == ["a.gz"]
 
 
 def test_wrong_range_is_not_appended(server, tmp_path):
@@ -171,7 +272,7 @@ def test_size_is_bounded(server, tmp_path, monkeypatch, fault, reason):
     monkeypatch.setattr(download, "MAX_BYTES", len(PAYLOAD) - 1)
     with pytest.raises(UserError, match=reason):
         fetch(tmp_path, f"{server.url}/{fault}/a.gz")
-    assert os.listdir(tmp_path) == []
+    assert visible(tmp_path) == []
 
 
 def test_cached_archive_is_checked_again(server, tmp_path):
@@ -231,6 +332,7 @@ def test_mnist_is_resized_and_split_as_by_random_split(tmp_path, layout):
 IMAGES, LABELS = np.zeros((40, 28, 28)), np.zeros(40)
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize(
     ("archive", "content", "reason"),
     [
@@ -238,6 +340,11 @@ IMAGES, LABELS = np.zeros((40, 28, 28)), np.zeros(40)
         ("t10k-images-idx3-ubyte.gz", idx(IMAGES, count=39), "31360 bytes follow a header for 30576"),
         ("t10k-images-idx3-ubyte.gz", idx(IMAGES, magic=0x0D03), "magic number 3331"),
         ("t10k-images-idx3-ubyte.gz", idx(IMAGES, count=2**32 - 1), "follow a header"),
+        ("t10k-images-idx3-ubyte.gz", idx(IMAGES, count=0), "31360 bytes follow a header for 0"),
+        ("t10k-images-idx3-ubyte.gz", idx(IMAGES, count=2**31 + 40), "31360 bytes follow a header for"),
+        ("t10k-images-idx3-ubyte.gz", idx(LABELS), "not those of"),
+        ("t10k-images-idx3-ubyte.gz", idx(IMAGES[:0]), "0 bytes|shapes"),
+        ("t10k-images-idx3-ubyte.gz", b"", "too short for an idx file"),
         ("t10k-images-idx3-ubyte.gz", idx(np.zeros((40, 28, 27))), "not those of"),
         ("t10k-images-idx3-ubyte.gz", idx(IMAGES)[:-20], "cannot unpack"),
         ("t10k-images-idx3-ubyte.gz", b"<html>", "cannot unpack"),
@@ -249,7 +356,7 @@ IMAGES, LABELS = np.zeros((40, 28, 28)), np.zeros(40)
 )
 def test_idx_file_that_lies_is_refused(tmp_path, archive, content, reason):
     good = {name: idx(array[:40]) for name, array in tiny_mnist().items()}
-    checksums = write_mirror(tmp_path / "mnist", good | ({archive: content} if content else {}))
+    checksums = write_mirror(tmp_path / "mnist", good | ({} if content is None else {archive: content}))
     with pytest.raises(UserError, match=reason) as caught:
         preparation.prepare("MNIST", tmp_path / "cache", str(tmp_path), checksums)
     assert str(tmp_path / "cache") in str(caught.value)
@@ -307,7 +414,7 @@ def prepare_cifar10(tmp_path: Path, members: dict[str, bytes | tarfile.TarInfo])
     with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive:
         for name, content in members.items():
             info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo()
-            info.name = f"cifar-10-batches-py/{name}"
+            info.name = info.name or f"cifar-10-batches-py/{name}"
             blob = b"" if info is content else content
             info.size = len(blob)
             archive.addfile(info, io.BytesIO(blob))
@@ -336,31 +443,102 @@ class Malicious:
         return Path.touch, (self.file,)
 
 
+def entry(kind: bytes, name: str = "", link: str = "", **more: dict[str, str]) -> tarfile.TarInfo:
+    """A tar entry that is no plain file."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.pax_headers = kind, link, more
+    return info
+
+
 def hostile(tmp_path: Path) -> dict[str, tuple[bytes | tarfile.TarInfo, str]]:
     """Return what may stand in place of a batch, and what the error says of it."""
-    link = tarfile.TarInfo()
-    link.type, link.linkname = tarfile.SYMTYPE, "data_batch_2"
     _, (batch, *_) = cifar10_batches(10)
+    whole = pickle.dumps(batch, 2)
+    nested: list = [0]
+    for _ in range(30):
+        nested = [nested, nested]
+    sparse = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.size": str(10**12), "GNU.sparse.map": "0,0"}
+    outside, folder = str(tmp_path / "harm"), "cifar-10-batches-py"
     return {
-        "code": (pickle.dumps(batch | {"labels": Malicious(tmp_path / "harm")}, 2), "refused the global"),
+        "code": (pickle.dumps(batch | {"labels": Malicious(tmp_path / "harm")}, 2), "data_batch_1: refused the global"),
         "builtin": (b"\x80\x02c__builtin__\neval\nU\x011\x85R.", "refused the global __builtin__.eval"),
-        "link": (link, "not a regular file"),
-        "damaged": (pickle.dumps(batch, 2)[:-100], "truncated|ran out|exhausted"),
+        "nested global": (b"\x80\x04\x8c\x05numpy\x8c\x0dndarray.dumps\x93.", "refused the global numpy.ndarray.dumps"),
+        "extension": (b"\x80\x02\x82\x01.", "unregistered extension code"),
+        "persistent": (b"\x80\x02U\x01aQ.", "unsupported persistent id"),
+        "damaged": (whole[:-100], "data_batch_1: damaged"),
+        "empty": (b"", "data_batch_1: damaged"),
+        "no dict": (pickle.dumps([1], 2), "data_batch_1: "),
         "float": (pickle.dumps(batch | {"data": batch["data"].astype(np.float32)}, 2), "not an array of bytes"),
         "objects": (pickle.dumps(batch | {"data": batch["data"].astype(object)}, 2), "not an array of bytes"),
         "labels": (pickle.dumps(batch | {"labels": ["cat"] * 10}, 2), "not a list of integers"),
-        "width": (pickle.dumps(batch | {"data": batch["data"][:, 1:]}, 2), "reshape"),
+        "label 10": (pickle.dumps(batch | {"labels": [10] * 10}, 2), "not a list of integers in 0..9"),
+        "huge label": (pickle.dumps(batch | {"labels": [2**70] * 10}, 2), "not a list of integers in 0..9"),
+        "nested labels": (pickle.dumps(batch | {"labels": nested}, 2), "not a list of integers in 0..9"),
+        "few labels": (
+            pickle.dumps(batch | {"labels": [1]}, 2),
+            "are no CIFAR10: training images and labels have shapes",
+        ),
+        "width": (pickle.dumps(batch | {"data": batch["data"][:, 1:]}, 2), "data_batch_1: .*reshape"),
+        "huge bytes": (b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"x.", "data_batch_1: "),
+        "symbolic link": (entry(tarfile.SYMTYPE, link="data_batch_2"), "data_batch_1: not a regular file"),
+        "hard link": (entry(tarfile.LNKTYPE, link=f"{folder}/data_batch_2"), "data_batch_1: not a regular file"),
+        "device": (entry(tarfile.CHRTYPE), "data_batch_1: not a regular file"),
+        "pipe": (entry(tarfile.FIFOTYPE), "data_batch_1: not a regular file"),
+        "sparse": (entry(tarfile.REGTYPE, f"{folder}/data_batch_1", **sparse), "data_batch_1: not a regular file"),
+        "absolute": (entry(tarfile.REGTYPE, outside), "harm: not a regular file in cifar-10-batches-py"),
+        "upwards": (entry(tarfile.REGTYPE, f"{folder}/../harm"), "harm: not a regular file in cifar-10-batches-py"),
+        "escapes": (entry(tarfile.REGTYPE, "\x1b[31m\nred"), r"red: not a regular file in cifar-10-batches-py"),
     }
 
 
-@pytest.mark.parametrize("case", ["code", "builtin", "link", "damaged", "float", "objects", "labels", "width"])
-def test_hostile_cifar10_is_refused(tmp_path, case):
+CASES = list(hostile(Path("nowhere")))
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("case", CASES)
+def test_hostile_cifar10_is_refused(tmp_path, case, little_memory):
     content, reason = hostile(tmp_path)[case]
     _, batches = cifar10_batches(10)
     members = {name: pickle.dumps(batch, 2) for name, batch in zip(MEMBERS, batches, strict=True)}
-    with pytest.raises(UserError, match=f"data_batch_1: .*({reason})"):
+    with pytest.raises(UserError, match=reason) as caught:
         prepare_cifar10(tmp_path, members | {"data_batch_1": content})
-    assert not (tmp_path / "harm").exists()
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+    assert sorted(os.listdir(tmp_path)) == ["cache", "cifar10"]
+
+
+@pytest.fixture
+def little_memory():
+    """Let this process have 2 GiB more of address space, so that a bomb cannot harm the machine."""
+    former = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**31, former[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, former)
+
+
+@pytest.mark.fault
+def test_a_pickle_that_claims_billions_of_objects_takes_no_memory_for_them(tmp_path, little_memory):
+    _, batches = cifar10_batches(1_010)
+    members = {name: pickle.dumps(batch, 2) for name, batch in zip(MEMBERS, batches, strict=True)}
+    members["data_batch_1"] = members["data_batch_1"][:-1] + b"r" + struct.pack("<I", 2**32 - 1) + b"."
+    assert len(prepare_cifar10(tmp_path, members)["test_labels"]) == 40
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("harm", ["many", "backwards"])
+def test_tar_files_without_end_are_refused(tmp_path, harm):
+    info = tarfile.TarInfo("cifar-10-batches-py/x")
+    block = info.tobuf(tarfile.USTAR_FORMAT)
+    if harm == "backwards":  # a size of −512, so that the next header is this one again
+        block = bytearray(block)
+        block[124:136] = b"\xff" * 10 + struct.pack(">h", -512)
+        block[148:156] = b" " * 8
+        block[148:156] = b"%06o\0 " % sum(block)
+    content = gzip.compress(bytes(block) * (1 if harm == "backwards" else 200_000), 1)
+    checksums = write_mirror(tmp_path / "cifar10", {"cifar-10-python.tar.gz": content})
+    with pytest.raises(UserError, match="no cifar-10-batches-py/data_batch_1 among its first 100 files"):
+        preparation.prepare("CIFAR10", tmp_path / "cache", str(tmp_path), checksums)
 
 
 def test_missing_member_is_named(tmp_path):
@@ -418,6 +596,7 @@ def test_load_names_file_fault_and_remedy(digits, tmp_path, changes, reason):
     assert f"prepare_data.py Digits --out {file}" in str(caught.value)
 
 
+@pytest.mark.fault
 def test_load_of_a_missing_or_truncated_file(digits, tmp_path):
     file = tmp_path / "Digits.npz"
     with pytest.raises(UserError, match=f"is missing; .*prepare_data.py Digits --out {file}"):
@@ -430,6 +609,33 @@ def test_load_of_a_missing_or_truncated_file(digits, tmp_path):
             data.load("Digits", tmp_path)
 
 
+@pytest.mark.fault
+def test_load_of_a_file_that_would_run_code_or_fill_the_memory(digits, tmp_path, little_memory):
+    file = tmp_path / "Digits.npz"
+
+    def refused(reason: str) -> None:
+        with pytest.raises(UserError, match=reason):
+            data.load("Digits", tmp_path)
+
+    np.savez(file, **digits | {"val_labels": np.array([Malicious(tmp_path / "harm")])})
+    refused("cannot be read .*allow_pickle=False")
+    file.write_bytes(pickle.dumps(Malicious(tmp_path / "harm")))
+    refused("cannot be read .*not a zip file")
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.writestr("train_images.npy", bytes(2**30 + 1))
+    refused("holds more than 1,073,741,824 bytes")
+    for shape in ("(100000000000, 32, 32, 1)", "(-1, 32, 32, 1)", "(4294967296, 4294967296, 32, 1)", "(250,) * 10**9"):
+        header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}"
+        array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(1000)
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("train_images.npy", array)
+        refused("Digits.npz cannot be read")
+    assert os.listdir(tmp_path) == ["Digits.npz"]
+    file.unlink()
+    os.mkfifo(file)
+    refused("is missing")
+
+
 def test_failed_save_leaves_the_former_file(digits, tmp_path):
     file = tmp_path / "Digits.npz"
     data.save(digits, file)
@@ -437,7 +643,7 @@ def test_failed_save_leaves_the_former_file(digits, tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
         data.save(change(digits, val_labels=np.array([None])), file)
     assert file.read_bytes() == before
-    assert os.listdir(tmp_path) == ["Digits.npz"]
+    assert visible(tmp_path) == ["Digits.npz"]
     with pytest.raises(UserError, match="cannot write"):
         data.save(digits, file / "below_a_file.npz")
 
@@ -446,8 +652,7 @@ def test_failed_save_leaves_the_former_file(digits, tmp_path):
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess:
-    script = REPOSITORY / "workflow" / "scripts" / "prepare_data.py"
-    return subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 def test_command_writes_what_load_reads(digits, tmp_path):
@@ -471,3 +676,41 @@ def test_command_reports_in_one_line(tmp_path, arguments, reason):
     assert reason in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.fault
+def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path):
+    """4 GiB of zeros in 4 MiB."""
+    bomb = gzip.compress(bytes(2**28)) * 16
+    archives = download.SOURCES["CIFAR10"].archives
+    words = [f"--md5={name}={md5}" for name, md5 in write_mirror(tmp_path, dict.fromkeys(archives, bomb)).items()]
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, "CIFAR10", "--out", tmp_path / "out.npz", "--mirror", tmp_path, *words],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 2
+    assert said.count("\n") == 1
+    assert "holds more than 419,430,400 bytes" in said
+    assert usage.ru_maxrss < 1.5 * 2**20  # KiB
+    assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("words", [["Digits"], ["MNIST", "--mirror", "mirror"]])
+def test_a_full_disk_leaves_nothing_under_a_final_name(tmp_path, words):
+    checksums = write_mirror(tmp_path / "mirror", {name: idx(array) for name, array in tiny_mnist().items()})
+    if words[0] == "MNIST":
+        words += [f"--md5={name}={md5}" for name, md5 in checksums.items()]
+    limited = 'ulimit -f 100; exec "$@"'  # files have at most 100 KiB
+    line = ["bash", "-c", limited, "bash", sys.executable, SCRIPT, *words, "--out", "Digits.npz"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "File too large" in done.stderr
+    assert not (tmp_path / "Digits.npz").exists()
+    assert not list(tmp_path.glob("archives/*/*.gz"))

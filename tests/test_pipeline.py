@@ -15,7 +15,6 @@ import yaml
 from compare_published import matching
 from conftest import REPOSITORY
 from plan import report
-from relative_performer.cli import UserError
 from relative_performer.grid import arguments, check_config, expand
 from relative_performer.published import read_published
 from relative_performer.runs import checksum
@@ -168,45 +167,6 @@ def test_a_wrong_configuration_ends_it_in_one_line(project):
     assert "Perfomer" in said[0]
 
 
-def only(**experiment: Any) -> dict[str, Any]:
-    return {"experiments": {"a": {"dataset": "MNIST", **experiment}}}
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"nmae": "x"}, "unknown key 'nmae': .*did you mean name"),
-        ({"name": "a/b"}, "name: 'a/b' does not match"),
-        ({"name": "published"}, "name: 'published' does not match"),
-        ({"shift": {"min_shift": 16}}, "shift.min_shift: 16 is greater than the maximum of 15"),
-        ({"shift": {"labels": []}}, "shift.labels"),
-        ({"threads": 0}, "threads: 0 is less than the minimum of 1"),
-        ({"gpus": "one"}, "gpus: 'one' is not of type 'integer'"),
-        ({"data": {"md5": {"CIFAR10": {"cifar-10-python.tar.gz": "xyz"}}}}, "data.md5.CIFAR10.cifar-10-python.tar.gz"),
-        ({"experiments": {}}, "experiments"),
-        (only(dataset="MINST", models={"Performer": {}}), "MINST.*MNIST"),
-        (only(models={"Performer": {"pos_scales": 4}}), "a: Performer has no option 'pos_scales'"),
-        (only(models={"Performer": {"dim": [8, -8]}}), "a: dim: '-8' is not a positive integer"),
-        (only(dim=8, heads=3, models={"Performer": {}}), "dim 8 is not divisible by heads 3"),
-        ({"options": {"learning_rat": 1}}, "no option 'learning_rat': .*did you mean learning_rate"),
-        ({"options": {"depth": []}}, "options.depth"),
-        (only(models={"AlexNet": {"dim": 8}}), "a: AlexNet has no option 'dim'"),
-        (only(dim=8, models={"AlexNet": {}}), "a: AlexNet has no option 'dim'"),
-        (only(models={"AlexNet": {"dataset": "MINST"}}), "MINST.*MNIST"),
-        (
-            only(models={"Performer": [{"dim": 8}, {"dim": 8}]}),
-            "a: Performer_MNIST_linear_dim8_seed0 stands there twice",
-        ),
-        (only(models={"Performer": [{"dim": 8}, None]}), "a.models.Performer.1: None is not of type 'object'"),
-        (only(models={"Performer": [{"deep": 8}]}), "a: Performer has no option 'deep': .*did you mean depth"),
-    ],
-)
-def test_wrong_values_are_named(change, said):
-    with pytest.raises(UserError, match=said) as caught:
-        checked({"data": {}, "options": {}, **TINY, **change})
-    assert "\n" not in str(caught.value)
-
-
 def checked(config: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     check_config(config)
     return expand(config)
@@ -219,6 +179,10 @@ def test_the_plan_counts_runs_and_their_cost():
     assert lines[3].split()[4] == "4"
     least, hundred = map(float, lines[3].split()[5:7])
     assert 0 <= least == hundred < 0.1  # one epoch is the most that this configuration allows
+
+
+def only(**experiment: Any) -> dict[str, Any]:
+    return {"experiments": {"a": {"dataset": "MNIST", **experiment}}}
 
 
 def test_alternatives_of_a_model_pair_their_options():

@@ -14,7 +14,7 @@ rule prepare_data:
         mem_mb=4000,
         runtime=120,
         # a resource and not a parameter: another mirror gives the same data, and must not make runs stale
-        mirror=f"--mirror {config['data']['mirror']}" if config["data"]["mirror"] else "",
+        mirror=f"--mirror {quote(config['data']['mirror'])}" if config["data"]["mirror"] else "",
     params:
         md5=lambda wildcards: " ".join(
             f"--md5 {archive}={md5}" for archive, md5 in config["data"]["md5"].get(wildcards.dataset, {}).items()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from relative_performer.cli import positive_int, run, test_parser
+from relative_performer.cli import integer, run, test_parser
 
 EPILOG = """\
 example:
@@ -22,7 +22,7 @@ over images. The variants:
 
 def main() -> None:
     parser = test_parser(__doc__, EPILOG)
-    parser.add_argument("--min_shift", type=positive_int, default=8, metavar="M", help="largest shift (default 8)")
+    parser.add_argument("--min_shift", type=integer(1, 15), default=8, metavar="M", help="largest shift (default 8)")
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run that train.py made")
     arguments = parser.parse_args()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from relative_performer.cli import ArgumentParser, run
+from relative_performer.cli import ArgumentParser, integer, run
 from relative_performer.devices import device_name, pick_device, set_threads
 from relative_performer.grid import expand, read_configs
 
@@ -32,7 +32,9 @@ DATA_BYTES = {"MNIST": 84e6, "FashionMNIST": 103e6, "CIFAR10": 355e6, "Digits": 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, epilog=EPILOG)
     parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="configuration; later ones override")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads to time with (default: all)")
+    parser.add_argument(
+        "--threads", type=integer(1, 1024), default=os.cpu_count(), help="CPU threads to time with (default: all)"
+    )
     arguments = parser.parse_args()
     print(report(expand(read_configs(arguments.configs)), arguments.threads))
 

@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from relative_performer import plotting
-from relative_performer.cli import ArgumentParser, run
+from relative_performer.cli import ArgumentParser, UserError, run
 from relative_performer.frames import read_csv
 
 MAPS = {"run_dir": str, "layer": int, "head": int, "row": int, "column": int, "weight": float}
@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the figure's files")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figure")
     options = parser.parse_args(arguments)
-    plotting.save(attention_figure(read_csv(options.maps, MAPS)), options.out, options.name)
+    maps = read_csv(options.maps, MAPS, once=("layer", "head", "row", "column"))
+    if not maps["weight"].between(0, float("inf"), inclusive="neither").all():
+        raise UserError(f"{options.maps}: the column weight holds a value that is not a number above 0")
+    plotting.save(attention_figure(maps), options.out, options.name)
 
 
 def attention_figure(maps: pd.DataFrame) -> Figure:

@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figure")
     options = parser.parse_args(arguments)
     runs = plotting.describe(read_evaluations(options.evaluations))
-    counts = plotting.join(runs, read_csv(options.confusion, CONFUSION), options.confusion)
+    once = ("run_dir", "label", "prediction")
+    counts = plotting.join(runs, read_csv(options.confusion, CONFUSION, once), options.confusion)
     classes = CLASSES[options.dataset]
     if not set(counts["label"]) | set(counts["prediction"]) <= set(range(len(classes))):
         raise UserError(f"{options.confusion}: {options.dataset} has the classes 0 to {len(classes) - 1} only")

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     evaluations = read_evaluations(options.evaluations)
     runs = plotting.describe(evaluations).merge(evaluations[["run_dir", "test/acc", "n_parameters"]], on="run_dir")
-    times = plotting.join(runs, read_csv(options.times, TIMES), options.times)
+    times = plotting.join(runs, read_csv(options.times, TIMES, once=("run_dir",)), options.times)
     plotting.save(cost_figure(times.assign(minutes=times["seconds"] / 60)), options.out, "cost")
 
 
@@ -65,7 +65,12 @@ def _draw_panel(panel: Axes, runs: pd.DataFrame, cost: str) -> None:
 
 
 def _mark(color: str, embedding: str) -> dict[str, Any]:
-    look = {"color": color, "markeredgecolor": color, "markerfacecoloralt": "white", "fillstyle": FILLS[embedding]}
+    look = {
+        "color": color,
+        "markeredgecolor": color,
+        "markerfacecoloralt": "white",
+        "fillstyle": FILLS.get(embedding, "full"),
+    }
     return look | {"marker": "o", "linestyle": "none", "markersize": 7, "markeredgewidth": 1}
 
 

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     evaluations = read_evaluations(options.evaluations)
     runs = plotting.describe(evaluations)
     runs = runs.merge(evaluations[["run_dir", "patience"]], on="run_dir")
-    curves = plotting.join(runs, read_csv(options.curves, CURVES), options.curves)
+    curves = plotting.join(runs, read_csv(options.curves, CURVES, once=("run_dir", "epoch")), options.curves)
     plotting.save(curves_figure(curves), options.out, "learning_curves")
 
 

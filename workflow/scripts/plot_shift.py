@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     runs = plotting.describe(read_evaluations(options.evaluations))
     results = pd.concat([shift_results(runs, dataset, path) for dataset, path in options.shift])
-    examples = options.examples and {dataset: read_csv(path, EXAMPLES) for dataset, path in options.examples}
+    pixel = ("shift", "row", "column")
+    examples = options.examples and {dataset: read_csv(path, EXAMPLES, pixel) for dataset, path in options.examples}
     published = read_shifts(options.published) if options.published else None
     plotting.save(shift_figure(results, "accuracy", examples, published), options.out, "shift")
     plotting.save(shift_figure(results, "loss", examples, published), options.out, "shift_loss")
@@ -67,7 +68,7 @@ def shift_results(runs: pd.DataFrame, dataset: str, path: Path) -> pd.DataFrame:
 
     Raises UserError if the file is malformed, or has a run that is unknown or of another dataset.
     """
-    results = plotting.join(runs, read_csv(path, SHIFT), path)
+    results = plotting.join(runs, read_csv(path, SHIFT, once=("run_dir", "shift")), path)
     for other in results["dataset"].unique():
         if other != dataset:
             raise UserError(f"{path}: given for {dataset}, but has runs of {other}")

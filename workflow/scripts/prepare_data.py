@@ -5,7 +5,7 @@ import argparse
 import re
 from pathlib import Path
 
-from relative_performer import cli, data, preparation
+from relative_performer import cli, data, download, preparation
 from relative_performer.names import DATASETS
 
 EPILOG = """\
@@ -29,7 +29,7 @@ def main() -> None:
     arguments = parse_arguments()
     out = arguments.out
     folder = arguments.download_dir or out.parent / "archives" / arguments.dataset
-    arrays = preparation.prepare(arguments.dataset, folder, arguments.mirror, dict(arguments.md5))
+    arrays = preparation.prepare(arguments.dataset, folder, arguments.mirror, dict(arguments.md5), arguments.timeout)
     data.save(arrays, out)
     counts = ", ".join(f"{len(arrays[f'{split}_labels']):,} {split}" for split in data.SPLITS)
     print(f"{out}: {counts} images")
@@ -53,6 +53,13 @@ def parse_arguments() -> argparse.Namespace:
         metavar="DIR",
         type=Path,
         help="where to keep the archives (default: archives/DATASET beside FILE)",
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=cli.positive_float,
+        default=download.TIMEOUT,
+        help="a mirror that does not answer, or sends less than 256 KiB, in this time is given up (default 30)",
     )
     return parser.parse_args()
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from relative_performer.cli import ArgumentParser, positive_int, run
+from relative_performer.cli import ArgumentParser, integer, run
 
 EPILOG = """\
 example:
@@ -18,7 +18,7 @@ is, the bias of the query's affine map.
 def main() -> None:
     parser = ArgumentParser(description=__doc__, epilog=EPILOG)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a trained run")
-    parser.add_argument("--radius", type=positive_int, default=12, metavar="R", help="rows and columns (default 12)")
+    parser.add_argument("--radius", type=integer(1, 31), default=12, metavar="R", help="rows and columns (default 12)")
     parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="the file to write")
     arguments = parser.parse_args()
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from relative_performer.cli import ArgumentParser, UserError, choice, class_label, positive_int, run
+from relative_performer.cli import ArgumentParser, UserError, choice, class_label, integer, run
 from relative_performer.names import DATASETS
 
 SHIFTS = (-6, -3, 0, 3, 6)
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("dataset", type=choice("dataset", DATASETS), metavar="DATASET", help=", ".join(DATASETS))
     parser.add_argument("--data_path", type=Path, default=Path("data"), help="folder with DATASET.npz (default data)")
     parser.add_argument("--label", type=class_label, default=1, metavar="L", help="class of the image (default 1)")
-    parser.add_argument("--min_shift", type=positive_int, default=8, metavar="M", help="largest shift (default 8)")
+    parser.add_argument("--min_shift", type=integer(1, 15), default=8, metavar="M", help="largest shift (default 8)")
     parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="the file to write")
     arguments = parser.parse_args()
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from relative_performer.cli import choice, class_label, positive_int, run, test_parser
+from relative_performer.cli import choice, class_label, integer, run, test_parser
 from relative_performer.names import AXES
 
 EPILOG = """\
@@ -20,7 +20,7 @@ row_shift, too, negative upwards; both axes make every pair of shifts.
 def main() -> None:
     parser = test_parser(__doc__, EPILOG)
     parser.add_argument("--labels", type=class_label, nargs="+", default=[1], metavar="L", help="classes (default 1)")
-    parser.add_argument("--min_shift", type=positive_int, default=10, metavar="M", help="largest shift (default 10)")
+    parser.add_argument("--min_shift", type=integer(1, 15), default=10, metavar="M", help="largest shift (default 10)")
     axes = "{" + ",".join(AXES) + "}"
     axis = choice("axis", tuple(AXES))
     parser.add_argument("--axis", type=axis, default="columns", metavar=axes, help="default columns")

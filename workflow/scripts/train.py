@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from relative_performer.cli import ArgumentParser, UserError, choice, nearest, positive_int, run
+from relative_performer.cli import ArgumentParser, UserError, choice, integer, nearest, run
 from relative_performer.names import DATASETS, MODELS
 from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS, Option, add_options, check_sizes, options_of
 
@@ -94,8 +94,8 @@ def build_parser(options: Iterable[Option]) -> ArgumentParser:
     accelerator = choice("accelerator", ACCELERATORS)
     machine.add_argument("--accelerator", type=accelerator, default="auto", metavar="{" + ",".join(ACCELERATORS) + "}")
     devices_help = "GPUs, or processes on the CPU (default 1)"
-    machine.add_argument("--devices", type=positive_int, default=1, metavar="N", help=devices_help)
-    machine.add_argument("--threads", type=positive_int, metavar="N", help="CPU threads (default: all cores)")
+    machine.add_argument("--devices", type=integer(1, 64), default=1, metavar="N", help=devices_help)
+    machine.add_argument("--threads", type=integer(1, 1024), metavar="N", help="CPU threads (default: all cores)")
     add_options(parser.add_argument_group("model and training"), options)
     return parser
 

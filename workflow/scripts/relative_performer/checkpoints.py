@@ -124,6 +124,10 @@ def new_model(hparams: Mapping[str, Any], run_dir: Path) -> nn.Module:
     """Build the model that a run's hparams describe; raises UserError, naming the run, if they describe none."""
     own = {option.name: hparams[option.name] for option in MODEL_OPTIONS if option.name in hparams}
     try:
+        trained = options_of(check_model(hparams["model"]))
+        run_options(
+            hparams["model"], {option.name: hparams[option.name] for option in trained if option.name in hparams}
+        )
         return build_model(hparams["model"], in_features=CHANNELS[hparams["dataset"]], **own)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{run_dir / runs.HPARAMS}: describes no model ({error})") from None

@@ -5,18 +5,21 @@ Axes: N images, H = W = 32 pixels, C channels (last).
 
 import os
 import shlex
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
-from relative_performer.cli import UserError
+from relative_performer.cli import UserError, one_line
 
 CHANNELS = {"MNIST": 1, "FashionMNIST": 1, "CIFAR10": 3, "Digits": 1}
 # Mean and standard deviation, by channel, of images scaled to 0..1. MNIST and FashionMNIST are only scaled.
 # Digits, which are not in the paper, go from -1 to 1: small models then learn from the start.
 NORMALISATION = {"CIFAR10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)), "Digits": ((0.5,), (0.5,))}
 SIZE = 32
+MAX_BYTES = 2**30  # of a prepared file; CIFAR10 has 176 MiB
 SPLITS = ("train", "val", "test")
 
 
@@ -27,14 +30,18 @@ def load(dataset: str, data_path: Path) -> dict[str, np.ndarray]:
     """
     file = data_path / f"{dataset}.npz"
     remedy = f"make it with: python workflow/scripts/prepare_data.py {dataset} --out {shlex.quote(str(file))}"
-    if not file.exists():
+    if not os.path.isfile(file):
         raise UserError(f"{file} is missing; {remedy}")
     keys = [f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")]
     try:
+        with zipfile.ZipFile(file) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+                raise ValueError(f"it holds more than {MAX_BYTES:,} bytes")
         with np.load(file, allow_pickle=False) as content:
             arrays = {key: content[key] for key in keys}
     except Exception as error:  # a damaged file can raise nearly anything
-        raise UserError(f"{file} cannot be read ({one_line(error)}); {remedy}") from error
+        reason = one_line(error)[:200] or type(error).__name__
+        raise UserError(f"{file} cannot be read ({reason}); {remedy}") from error
     for split in SPLITS:
         if fault := fault_of(arrays[f"{split}_images"], arrays[f"{split}_labels"], CHANNELS[dataset]):
             raise UserError(f"{file} is no prepared {dataset} ({split} {fault}); {remedy}")
@@ -46,20 +53,17 @@ def save(arrays: Mapping[str, np.ndarray], file: Path) -> None:
     part = file.with_name(f"{file.name}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as stream:
-                np.savez(stream, allow_pickle=False, **arrays)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(part, file)
-        finally:
-            part.unlink(missing_ok=True)
+        with FileLock(file.with_name(f".{file.name}.lock")):
+            try:
+                with part.open("wb") as stream:
+                    np.savez(stream, allow_pickle=False, **arrays)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.replace(part, file)
+            finally:
+                part.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror or error}") from error
-
-
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def fault_of(images: np.ndarray, labels: np.ndarray, channels: int) -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from relative_performer import names
@@ -24,10 +25,10 @@ def read_evaluations(path: Path) -> pd.DataFrame:
 
     Raises UserError where the file is missing or malformed, or holds a run twice.
     """
-    runs = read_csv(path, EVALUATIONS)
-    twice = runs["run_dir"][runs["run_dir"].duplicated()]
-    if len(twice):
-        raise UserError(f"{path}: run {twice.iloc[0]} stands there twice: collect every run once")
+    runs = read_csv(path, EVALUATIONS, once=("run_dir",))
+    for column, kind in EVALUATIONS.items():
+        if kind is float and np.isinf(runs[column]).any():
+            raise UserError(f"{path}: the column {column} holds a value that is not finite")
     runs = runs.replace(r"^(-?\d+)\.0$", r"\1", regex=True)  # pandas writes 4 as 4.0 beside an empty cell
     orders = {**KNOWN, "experiment": tuple(runs["experiment"].unique())}
     for column in ["experiment", *PLACE, *_options(runs)]:
@@ -36,16 +37,21 @@ def read_evaluations(path: Path) -> pd.DataFrame:
     return runs
 
 
-def read_csv(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
+def read_csv(path: Path, columns: Mapping[str, type], once: Sequence[str] = ()) -> pd.DataFrame:
     """Read a CSV that has at least `columns` (name to str, int or float); every other column stays text.
 
-    Raises UserError, naming the file, where it is missing or empty, lacks a column or holds no number in one.
+    once: columns whose values, taken together, may stand in one row only. Raises UserError, naming the file, where it
+    is missing or empty, lacks a column, holds no number in one, or a row twice.
     """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UserError(f"cannot read {path}: {reason}") from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise UserError(f"cannot read {path}: its rows have more cells than its header")
+    if twice := [column for column in columns if f"{column}.1" in frame]:  # as pandas renames the second one
+        raise UserError(f"{path} has the column {twice[0]} twice")
     missing = [column for column in columns if column not in frame]
     if missing:
         raise UserError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
@@ -54,6 +60,9 @@ def read_csv(path: Path, columns: Mapping[str, type]) -> pd.DataFrame:
     for column, kind in columns.items():
         if kind is not str:
             frame[column] = _numbers(frame[column], kind, path)
+    if once and len(again := frame[frame.duplicated([*once])]):
+        row = ", ".join(f"{column} {again.iloc[0][column]}" for column in once)
+        raise UserError(f"{path}: the row of {row} stands there twice: collect every run once")
     return frame
 
 
@@ -62,7 +71,7 @@ def _numbers(texts: pd.Series, kind: type, path: Path) -> pd.Series:
         texts = texts.replace("", "nan")
     try:
         return texts.astype(kind)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{path}: the column {texts.name} holds a value that is not a number: {error}") from error
 
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
 from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import jsonschema
 import yaml
 
-from relative_performer.cli import UserError, nearest
-from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS, options_of, run_options
+from relative_performer.checks import check_structure, read_yaml, wording
+from relative_performer.cli import UserError, nearest, shown
+from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS, options_of, run_options, value_of
 
 SCRIPTS = Path("workflow/scripts")
+MOST_RUNS = 10_000
+LONGEST_NAME = 200  # it is the name of files, which have at most 255 characters
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 
 
@@ -21,10 +25,7 @@ def read_configs(paths: list[Path]) -> dict[str, Any]:
     """Return the configuration of several files, checked; raises UserError."""
     config: dict[str, Any] = {"options": {}, "data": {"path": "data"}}
     for path in paths:
-        try:
-            merge(config, yaml.safe_load(path.read_text()))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+        merge(config, read_yaml(path))
     check_config(config)
     return config
 
@@ -40,16 +41,18 @@ def merge(config: dict[str, Any], other: Mapping[str, Any]) -> None:
 
 def check_config(config: Mapping[str, Any]) -> None:
     """Raise UserError, in one line that names key and value, unless `config` satisfies the schema."""
-    validator = jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
-    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
-    if error is None:
-        return
-    place = ".".join(map(str, error.absolute_path)) or "top level"
-    if error.validator == "additionalProperties":
-        known = error.schema["properties"]
-        unknown = next(key for key in error.instance if key not in known)
-        raise UserError(f"{place}: unknown key {unknown!r}: {nearest(str(unknown), known)}")
-    raise UserError(f"{place}: {error.message}")
+    check_structure(config)
+    error = jsonschema.exceptions.best_match(_validator().iter_errors(config))
+    if error is not None:
+        raise UserError(wording(error))
+
+
+@cache
+def _validator() -> Any:
+    draft = jsonschema.Draft202012Validator
+    # 3.0 is an integer to JSON Schema, but not on a command line
+    types = draft.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    return jsonschema.validators.extend(draft, type_checker=types)(yaml.safe_load(SCHEMA.read_text()))
 
 
 def expand(config: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -57,11 +60,13 @@ def expand(config: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
 
     A run is named by its model, dataset, embedding, every other option that its experiment varies, and seed.
     The options for every run mean the models that have them. Raises UserError for an option that a model of an
-    experiment does not have, a value that it cannot have, or two runs of an experiment with one name.
+    experiment does not have, a value that it cannot have, two runs of an experiment with one name, or MOST_RUNS.
     """
+    everywhere = config.get("options", {})
+    _check_options(everywhere)
     runs: dict[tuple[str, str], dict[str, Any]] = {}
     for experiment, grid in config["experiments"].items():
-        for model, chosen, varied in _choices(config["options"], grid):
+        for model, chosen, varied in _choices(everywhere, grid):
             dataset = chosen.pop("dataset")
             try:
                 options = run_options(model, chosen)
@@ -72,8 +77,27 @@ def expand(config: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
             run = "_".join([model, dataset, *embedding, *others, f"seed{options['seed']}"])
             if (experiment, run) in runs:
                 raise UserError(f"experiments.{experiment}: {run} stands there twice")
+            if len(run) > LONGEST_NAME:
+                raise UserError(
+                    f"experiments.{experiment}: varies so much that the name of a run is too long: {shown(run)}"
+                )
+            if len(runs) == MOST_RUNS:
+                raise UserError(f"experiments.{experiment}: its lists make more than {MOST_RUNS} runs")
             runs[experiment, run] = {"model": model, "dataset": dataset, **options}
     return runs
+
+
+def _check_options(everywhere: Mapping[str, Any]) -> None:
+    """Check the options for every run, also those that no model of the configuration has."""
+    known = {option.name: option for option in MODEL_OPTIONS + TRAINING_OPTIONS}
+    for name, values in everywhere.items():
+        if name not in known:
+            raise UserError(f"options: there is no option {shown(name)}: {nearest(name, known)}")
+        for value in values if isinstance(values, list) else [values]:
+            try:
+                value_of(known[name], value)
+            except ValueError as error:
+                raise UserError(f"options.{error}") from None
 
 
 def _choices(everywhere: Mapping[str, Any], grid: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], list[str]]]:

@@ -5,7 +5,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relative_performer.cli import choice, natural, nearest, nonnegative, positive_float, positive_int, probability
+from relative_performer.cli import (
+    choice,
+    integer,
+    natural,
+    nearest,
+    nonnegative,
+    positive_float,
+    positive_int,
+    probability,
+    shown,
+)
 from relative_performer.names import EMBEDDINGS, MODELS, PERFORMERS
 
 FAVOR_MODELS = tuple(model for model in PERFORMERS if model != "ClippedRelativePerformer")
@@ -29,9 +39,9 @@ class Option:
 
 MODEL_OPTIONS = (
     Option("embedding_type", EMBEDDINGS, "linear", "how a pixel becomes a token", PERFORMERS),
-    Option("dim", positive_int, 128, "width of a token", PERFORMERS),
-    Option("depth", positive_int, 4, "number of blocks", PERFORMERS),
-    Option("heads", positive_int, 4, "attention heads per block", PERFORMERS),
+    Option("dim", integer(1, 16384), 128, "width of a token", PERFORMERS),
+    Option("depth", integer(1, 1024), 4, "number of blocks", PERFORMERS),
+    Option("heads", integer(1, 1024), 4, "attention heads per block", PERFORMERS),
     Option("attn_dropout", probability, 0.1, "dropout after attention; ClippedRelativePerformer has none", PERFORMERS),
     Option(
         "ff_dropout", probability, 0.1, "dropout in the feed-forward; ClippedRelativePerformer has none", PERFORMERS
@@ -51,7 +61,7 @@ MODEL_OPTIONS = (
         FAVOR_MODELS,
     ),
     Option("no_projection", bool, False, "exact softmax attention instead of random features", FAVOR_MODELS),
-    Option("pos_scales", positive_int, 4, "frequencies of the relative positions", ("RelativePerformer",)),
+    Option("pos_scales", integer(1, 1024), 4, "frequencies of the relative positions", ("RelativePerformer",)),
     Option(
         "content_rel_attn",
         bool,
@@ -59,7 +69,7 @@ MODEL_OPTIONS = (
         "a second positional part of queries and keys, rotated by the query's content",
         ("RelativePerformer",),
     ),
-    Option("clipping_dist", positive_int, 8, "distance from which pixels are far", ("ClippedRelativePerformer",)),
+    Option("clipping_dist", integer(1, 62), 8, "distance from which pixels are far", ("ClippedRelativePerformer",)),
     Option(
         "class_position",
         ("corner", "none"),
@@ -111,7 +121,7 @@ def add_options(parser: argparse._ActionsContainer, options: Iterable[Option]) -
 def check_model(name: str) -> str:
     """Return `name`; raises ValueError if there is no such model."""
     if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}: {nearest(name, MODELS)}")
+        raise ValueError(f"unknown model {shown(name)}: {nearest(str(name), MODELS)}")
     return name
 
 
@@ -150,10 +160,10 @@ def value_of(option: Option, value: Any) -> Any:
         return None
     if option.kind is bool:
         if type(value) is not bool:
-            raise ValueError(f"{option.name}: {value!r} is not true or false")
+            raise ValueError(f"{option.name}: {shown(value)} is not true or false")
         return value
     try:
-        return option.parse(str(value))
+        return option.parse("null" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
     except argparse.ArgumentTypeError as error:
         raise ValueError(f"{option.name}: {error}") from None
 

@@ -11,30 +11,38 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from relative_performer.cli import UserError
-from relative_performer.data import CHANNELS, SIZE, SPLITS, fault_of, one_line
-from relative_performer.download import fetch_archives
+from relative_performer.cli import UserError, one_line
+from relative_performer.data import CHANNELS, SIZE, SPLITS, fault_of
+from relative_performer.download import TIMEOUT, fetch_archives
 
 VALIDATION = 5_000  # images of the official training set
 SEED = 42
 MAX_BYTES = 400 * 2**20  # of an archive when unpacked
+FOLDER = "cifar-10-batches-py"
+MEMBERS = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+MOST_MEMBERS = 100  # the official archive has 9
 Split = tuple[np.ndarray, np.ndarray]  # images (N, H, W, C) uint8 and labels (N,) int64
 
 
 def prepare(
-    dataset: str, folder: Path, mirror: str | None = None, md5: Mapping[str, str] | None = None
+    dataset: str,
+    folder: Path,
+    mirror: str | None = None,
+    md5: Mapping[str, str] | None = None,
+    timeout: float = TIMEOUT,
 ) -> dict[str, np.ndarray]:
     """Return a dataset's arrays, as `load` does, from the archives in `folder`, which are downloaded if need be.
 
-    `mirror`, a folder or URL, replaces the official mirrors; `md5` replaces the official checksum of the archives it
-    names. Digits are part of scikit-learn and need neither. Raises UserError when an archive cannot be had or read.
+    mirror, md5, timeout: as `fetch_archives` takes them. Digits are part of scikit-learn and need none of them. Raises
+    UserError when an archive cannot be had or read.
     """
-    fetch_archives(dataset, folder, mirror, md5 or {})
+    fetch_archives(dataset, folder, mirror, md5 or {}, timeout)
     if dataset == "Digits":
         return _digits()
     train, test = (_read_cifar10 if dataset == "CIFAR10" else _read_mnist)(folder)
@@ -108,26 +116,40 @@ def _read_cifar10(folder: Path) -> tuple[Split, Split]:
     from tqdm import tqdm
 
     path = folder / "cifar-10-python.tar.gz"
-    content = io.BytesIO(_gunzip(path))
+    content = _gunzip(path)
+    try:
+        members = _read_members(content)
+    except Exception as error:  # a damaged tar file or pickle can raise anything
+        raise UserError(f"{path}: {_reason(error)}") from error
     batches = []
-    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
-    for name in tqdm(names, "decode", unit="batch", disable=None):
+    for name in tqdm(MEMBERS, "decode", unit="batch", disable=None):
         try:
-            batches.append(_read_batch(_read_member(content, f"cifar-10-batches-py/{name}")))
-        except Exception as error:  # a damaged tar file or pickle can raise anything
-            raise UserError(f"{path}: {name}: {one_line(error)}") from error
+            batches.append(_read_batch(members[name]))
+        except Exception as error:
+            raise UserError(f"{path}: {name}: {_reason(error)}") from error
     images, labels = zip(*batches, strict=True)
     return (np.concatenate(images[:5]), np.concatenate(labels[:5])), batches[5]
 
 
-def _read_member(content: io.BytesIO, name: str) -> bytes:
-    content.seek(0)
-    with tarfile.open(fileobj=content, mode="r:") as archive:
-        member = archive.getmember(name)
-        stream = archive.extractfile(member) if member.isreg() else None  # extractfile alone would follow links
-        if stream is None or member.size > MAX_BYTES:
-            raise ValueError("not a regular file of sensible size")
-        return stream.read()
+def _reason(error: Exception) -> str:
+    return one_line(error)[:200] or f"damaged ({type(error).__name__})"
+
+
+def _read_members(content: bytes) -> dict[str, bytes]:
+    """Return the batches in a tar file by their names; nothing is unpacked to the disk, whatever it holds."""
+    members = {}
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+        for member in islice(archive, MOST_MEMBERS):
+            folder, _, name = member.name.rpartition("/")
+            if member.isdir():
+                continue
+            if folder != FOLDER or not member.isreg() or member.issparse():  # extractfile alone would follow links
+                raise ValueError(f"{one_line(member.name)[:100]}: not a regular file in {FOLDER}")
+            if name in MEMBERS and (stream := archive.extractfile(member)):
+                members[name] = stream.read()
+    if missing := [name for name in MEMBERS if name not in members]:
+        raise ValueError(f"no {FOLDER}/{missing[0]} among its first {MOST_MEMBERS} files")
+    return members
 
 
 def _read_batch(content: bytes) -> Split:
@@ -140,10 +162,10 @@ def _read_batch(content: bytes) -> Split:
     text = pixels.arguments[0] if isinstance(pixels, _Inert) else pixels
     rows = np.frombuffer(text.encode("latin1"), np.uint8).reshape(shape, order="F" if is_fortran else "C")
     images = rows.reshape(len(rows), 3, SIZE, SIZE)
-    labels = np.asarray(batch["labels"])
-    if labels.dtype.kind != "i":
-        raise ValueError("labels are not a list of integers")
-    return np.ascontiguousarray(images.transpose(0, 2, 3, 1)), labels.astype(np.int64)
+    labels = batch["labels"]
+    if type(labels) is not list or not all(type(label) is int and 0 <= label <= 9 for label in labels):
+        raise ValueError("labels are not a list of integers in 0..9")
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1)), np.array(labels, np.int64)
 
 
 class _Inert:
@@ -156,8 +178,11 @@ class _Inert:
         self.state = state
 
 
-class _Unpickler(pickle.Unpickler):
-    """An unpickler that imports and calls nothing, since a pickle could run any code otherwise."""
+class _Unpickler(pickle._Unpickler):
+    """An unpickler that imports and calls nothing, since a pickle could run any code otherwise.
+
+    It is that in Python: the one in C makes room for as many objects as the pickle says there are.
+    """
 
     GLOBALS = frozenset(
         {

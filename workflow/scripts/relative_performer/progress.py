@@ -1,7 +1,6 @@
 """How far the runs below a folder are, from the files in their folders alone, wherever they train."""
 
 import csv
-import json
 import os
 import socket
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from relative_performer import runs
+from relative_performer.cli import UserError, one_line
 
 INTERVAL = 10  # seconds between two signs of life at the least
 SILENCE = 600  # seconds without one after which a run on another host is taken for dead
@@ -19,15 +19,23 @@ def describe(run_dir: Path, now: float) -> dict[str, Any]:
     """Return a run's state (one of STATES) and what is known of: host, seen (seconds ago), epoch, step, last and best
     val/acc, images_per_second, and the times of `ends`.
 
-    now: seconds since 1970, as time.time() gives them.
+    now: seconds since 1970, as time.time() gives them. Raises UserError if one of the files is damaged.
     """
+    try:
+        return _describe(run_dir, now)
+    except (LookupError, TypeError, ValueError, ArithmeticError, csv.Error) as error:
+        files = f"{runs.METRICS}, {runs.SUMMARY} or {runs.PROGRESS}"
+        raise UserError(f"{run_dir}: {files} is damaged ({type(error).__name__}: {one_line(error)[:200]})") from None
+
+
+def _describe(run_dir: Path, now: float) -> dict[str, Any]:
     epochs = _rows(run_dir / runs.METRICS)
     accuracies = [float(row["val/acc"]) for row in epochs]
     row: dict[str, Any] = {"epoch": len(epochs) or None, "step": epochs[-1]["step"] if epochs else None}
     row |= {"last": accuracies[-1], "best": max(accuracies)} if accuracies else {}
-    if summary := _content(run_dir / runs.SUMMARY):
+    if summary := runs.read_json(run_dir / runs.SUMMARY):
         return row | {"state": "finished", "images_per_second": summary["images_seen"] / summary["seconds"]}
-    progress = _content(run_dir / runs.PROGRESS)
+    progress = runs.read_json(run_dir / runs.PROGRESS)
     if not progress:
         return row | {"state": "interrupted" if epochs else "waiting"}
     row |= {"host": progress["host"], "seen": now - progress["time"]}
@@ -75,11 +83,3 @@ def _rows(path: Path) -> list[dict[str, str]]:
             return list(csv.DictReader(file))
     except FileNotFoundError:
         return []
-
-
-def _content(path: Path) -> dict[str, Any]:
-    """A JSON file's mapping; nothing if it is not there, or just being removed."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from relative_performer.cli import UserError, nearest, shown
 from relative_performer.frames import read_csv
 from relative_performer.names import MODELS
 
@@ -42,7 +43,9 @@ def read_shifts(path: Path) -> pd.DataFrame:
     """Return dataset, model, settings, variant, shift, mean and std of both metrics of the published shift tests."""
     metrics = ("accuracy_mean", "accuracy_std", "loss_mean", "loss_std")
     columns = {"dataset": str, "model": str, "shift": int} | dict.fromkeys(metrics, float)
-    shifts = read_csv(path, columns)[list(columns)]
+    shifts = read_csv(path, columns, once=("dataset", "model", "shift"))[list(columns)]
+    if unknown := set(shifts["model"]) - {*MODELS, CONTENT_RELATIVE}:
+        raise UserError(f"{path}: unknown model {shown(min(unknown))}: {nearest(min(unknown), MODELS)}")
     variant = shifts["model"] == CONTENT_RELATIVE
     return shifts.assign(
         model=pd.Categorical(shifts["model"].replace(CONTENT_RELATIVE, "RelativePerformer"), MODELS, ordered=True),

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from relative_performer.cli import UserError
+from relative_performer.cli import UserError, one_line
 from relative_performer.files import write_atomically
 from relative_performer.options import TRAINING_DEFAULTS
 
@@ -142,8 +142,8 @@ def read_hparams(run_dir: Path) -> dict[str, Any]:
         hparams = yaml.safe_load(text)
     except FileNotFoundError:
         raise UserError(f"{run_dir}: not a run folder, it has no {HPARAMS}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)[:200]})") from None
     if not isinstance(hparams, dict):
         raise UserError(f"{path}: not a mapping of options to values")
     if not text.endswith("\n"):
@@ -162,8 +162,20 @@ def read_run(run_dir: Path) -> dict[str, Any]:
 
 def read_summary(run_dir: Path) -> dict[str, Any]:
     """How a run ended; nothing for one that has not finished (or was imported)."""
-    path = run_dir / SUMMARY
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(run_dir / SUMMARY)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's mapping; nothing if it is not there, or just being removed. Raises UserError for another file."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a mapping of names to values")
+    return content
 
 
 def find_runs(folder: Path) -> list[Path]:
