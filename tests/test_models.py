@@ -197,7 +197,7 @@ def test_relative_heads_keep_their_features():
         ("Performer", {"dim": 6, "heads": 3}, ValueError, "6 is not divisible by 4"),
         ("RelativePerformer", {"dim": 4, "heads": 4}, ValueError, "width of 1"),
         ("Performer", {"embedding_type": "conv"}, ValueError, "choose from linear, MLP, lookup"),
-        ("Performer", {"depth": 0}, ValueError, "depth: '0' is not a positive integer"),
+        ("Performer", {"depth": 0}, ValueError, "depth: '0' is not an integer from 1 to 1024"),
         ("Performer", {"depth": 2.5}, ValueError, "depth"),
         ("Performer", {"no_projection": 1}, ValueError, "not true or false"),
         ("AlexNet", {"dim": 8}, TypeError, "AlexNet has no option 'dim'$"),
