@@ -1,10 +1,13 @@
 """The pipeline as a user runs it, on a few embedded images: what it makes, and what makes which rule run again."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +150,26 @@ def test_an_edit_makes_exactly_the_rules_stale_that_use_the_file(project):
         assert stale(project) == rules
         path.write_text(before)
     assert stale(project) == set()
+
+
+@pytest.mark.fault(2)
+def test_a_killed_pipeline_ends_in_the_same_results(project, tmp_path):
+    """Snakemake alone is killed while trainings begin, then all its processes; the third command finishes."""
+    folder, csv = checkout(tmp_path, TINY), "results/tiny/model_evaluations.csv"
+    for kill, begun in ((os.kill, "hparams.yaml"), (os.killpg, "summary.json")):
+        command = [sys.executable, "-m", "snakemake", csv, "--cores", "2", "--configfile", "tiny.yaml"]
+        with subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+            deadline = time.monotonic() + 120
+            while not [*folder.glob(f"results/tiny/runs/main/*/{begun}")]:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            kill(process.pid, signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        assert snakemake(folder, csv, "--unlock").returncode == 0
+    done = snakemake(folder, csv)
+    assert done.returncode == 0, done.stderr
+    assert (folder / csv).read_bytes() == (project / csv).read_bytes()
 
 
 def test_figures_are_drawn_from_the_tables_alone(project):
