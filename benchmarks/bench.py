@@ -20,6 +20,7 @@ sys.path.insert(0, str(HERE.parent / "workflow" / "scripts"))
 from contestants import CONTESTANTS  # noqa: E402
 from relative_performer.cli import ArgumentParser, positive_int, run  # noqa: E402
 from relative_performer.files import write_csv  # noqa: E402
+from relative_performer.names import MODELS  # noqa: E402
 
 EPILOG = """\
 examples:
@@ -28,7 +29,8 @@ examples:
   bench.py --out results/benchmarks --precisions float32 tf32 bf16 --compile no yes         on a GPU
 
 A step is forward, loss, backward, clipping and Adam (fused, for all). Every round gives each contestant in turn a new
-process, whose first step does not count; the figures are medians over rounds. What would take longer or more memory
+process, whose first step does not count; the figures are medians over rounds. Our models get the setting of the memory
+allocator that the pipeline gives its jobs (see the Snakefile); the others run as they come. What would take longer or more memory
 than the limits, by what the next smaller size took, is not run, and its row says so. steps.csv has a row per
 contestant, precision and size; machine.csv the machine and its rate of matrix products.
 """
@@ -100,8 +102,12 @@ def one_process(
     command = [sys.executable, str(HERE / "stepper.py"), contestant, "--side", str(side), "--batch", str(batch)]
     command += ["--device", device, "--precision", precision, "--threads", str(threads)]
     command += ["--compile"] * (compiled == "yes")
-    # the setting of the allocator that the pipeline gives its own jobs
-    allocator = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+    # the setting of the allocator that the pipeline gives its own jobs; the others run as they come
+    allocator = (
+        {}
+        if contestant not in MODELS
+        else {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+    )
     peers = os.pathsep.join([str(HERE / "peers"), str(HERE.parent / "workflow" / "scripts")])
     lines = "step\n" if compiled == "yes" else "count\n"
     done = subprocess.run(

@@ -123,7 +123,12 @@ def test_train_and_test(call, digits, tmp_path):
 
 @pytest.mark.parametrize(
     ("model", "precision"),
-    [("Performer", "32-true"), ("ClippedRelativePerformer", "32-true"), ("RelativePerformer", "bf16-mixed")],
+    [
+        ("Performer", "32-true"),
+        ("ClippedRelativePerformer", "32-true"),
+        ("ClippedRelativePerformer", "bf16-mixed"),
+        ("RelativePerformer", "bf16-mixed"),
+    ],
 )
 def test_same_seed_same_weights(call, digits, model, precision):
     train = ["train.py", *SMALL, "--max_epochs", 2, "--precision", precision, "--data_path", digits, "--exp_name"]

@@ -134,11 +134,11 @@ class ClippedRelativeAttention(nn.Module):
         query = split_heads(self.query(tokens[:, asked]), self.head_dim)
         value = split_heads(self.value(tokens), self.head_dim)
         heads = self.favor_heads
+        key = split_heads(self.key(tokens), self.head_dim) if heads else None
         with torch.autocast(tokens.device.type, enabled=False):
             value = value.to(torch.promote_types(value.dtype, torch.float32))
             out = self.relative_heads(query[:, heads:].to(value.dtype), value[:, heads:], side)
-            if heads:
-                key = split_heads(self.key(tokens), self.head_dim)
+            if key is not None:
                 queries_and_keys = Operand(query[:, :heads]), Operand(key)
                 favor = favor_attention(*queries_and_keys, value[:, :heads], self.features, self.key_stabilizer)
                 out = torch.cat([favor, out], dim=-1)
