@@ -30,9 +30,9 @@ examples:
 
 A step is forward, loss, backward, clipping and Adam (fused, for all). Every round gives each contestant in turn a new
 process, whose first step does not count; the figures are medians over rounds. Our models get the setting of the memory
-allocator that the pipeline gives its jobs (see the Snakefile); the others run as they come. What would take longer or more memory
-than the limits, by what the next smaller size took, is not run, and its row says so. steps.csv has a row per
-contestant, precision and size; machine.csv the machine and its rate of matrix products.
+allocator that the pipeline gives its jobs (see the Snakefile); the others run as they come. What would take longer or
+more memory than the limits, by what the next smaller size took, is not run, and its row says so. steps.csv has a row
+per contestant, precision and size; machine.csv the machine and its rate of matrix products.
 """
 KEY = ["contestant", "precision", "compile", "side", "batch"]
 
@@ -103,16 +103,12 @@ def one_process(
     command += ["--device", device, "--precision", precision, "--threads", str(threads)]
     command += ["--compile"] * (compiled == "yes")
     # the setting of the allocator that the pipeline gives its own jobs; the others run as they come
-    allocator = (
-        {}
-        if contestant not in MODELS
-        else {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
-    )
+    allocator = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
     peers = os.pathsep.join([str(HERE / "peers"), str(HERE.parent / "workflow" / "scripts")])
     lines = "step\n" if compiled == "yes" else "count\n"
     done = subprocess.run(
         command, input=lines + "step\nstep\n", capture_output=True, text=True, check=True,
-        env=os.environ | allocator | {"PYTHONPATH": peers},
+        env=os.environ | (allocator if contestant in MODELS else {}) | {"PYTHONPATH": peers},
     )  # fmt: skip
     first, *steps = map(json.loads, done.stdout.splitlines())
     return {
