@@ -1,7 +1,7 @@
 # make demo          the whole way on embedded data, in minutes
 # make report CONFIG=config/demo.yaml   one page, report.html, of what a configuration has made
 # make tensorboard   the curves of all runs, while they train too: http://localhost:6006
-# make bench         training steps against other implementations, an hour
+# make bench         training steps against other implementations, at all sizes
 # make test          the tests
 # make faults        those that cause faults, and their count
 # make test-slurm    the pipeline through a SLURM that it installs and starts, where it may (root, Debian)

@@ -14,6 +14,7 @@ from snakemake.utils import min_version, validate
 from relative_performer import grid, names
 from relative_performer.checks import read_yaml
 from relative_performer.cli import UserError
+from relative_performer.sources import sources
 
 min_version("9.0")
 

@@ -289,6 +289,7 @@ TABLES = [
     "plot_shift.py --evaluations evaluations.csv --shift MNIST={bad} --out o",
     "plot_attention.py {bad} --name n --out o",
     "plot_published.py {bad} --out o",
+    "plot_equivariance.py Performer={bad} --name n --out o",
 ]
 RUNS = [
     "test.py --output o.csv {bad}",
@@ -301,6 +302,7 @@ RUNS = [
     "import_checkpoint.py {bad} --out o",
     "status.py {bad}",
     "plan.py {bad}",
+    "preview.py {bad}",
     "prepare_data.py MNIST --mirror {bad} --out o.npz",
     "train.py Performer MNIST --data_path {bad}",
 ]
@@ -360,6 +362,7 @@ RUN = {
     "metrics.csv": "epoch,step,train/loss,train/acc,val/loss,val/acc\n0,1,1,0.5,1,0.5\n",
     "summary.json": '{"images_seen": 1, "seconds": 1.0, "epochs": 1}',
     "progress.json": "{}",
+    "provenance.json": "[]",
 }
 DAMAGED = [
     ("status.py {run}", "metrics.csv", ["epoch,step\n0,1\n", "epoch,step,val/acc\n0,1,\n", "val/acc\nx\n"]),
@@ -367,6 +370,7 @@ DAMAGED = [
     ("status.py {run}", "progress.json", ["{", "null", '{"host": 5, "time": "x"}', '{"host": "h"}', "[" * 99999]),
     ("collect_times.py --out o.csv {run}", "summary.json", ["{", "[]", "\ufeff{}"]),
     ("collect_times.py --out o.csv {run}", "hparams.yaml", ["", "[]", "a: [", "!!python/name:os.system", "a: \0"]),
+    ("collect_provenance.py --out o.csv {run}", "provenance.json", ["{", "{}", "[5]", '[{"code": 5}]', "[" * 99999]),
     ("collect_curves.py --out o.csv {run}", "metrics.csv", ["", "epoch\n0\n"]),
     ("test.py --output o.csv {run}", "hparams.yaml", ["model: x", "model: [Performer]", "dim: 8", "a: \x1b"]),
     ("test.py --output o.csv {run}", "hparams.yaml", [RUN["hparams.yaml"] + "batch_size: x\n", RUN["hparams.yaml"]]),

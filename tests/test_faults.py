@@ -21,6 +21,7 @@ import torch
 from conftest import REPOSITORY
 from relative_performer import data, preparation, runs
 from relative_performer.checkpoints import read_checkpoint
+from relative_performer.progress import describe
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 SMALL = "--dim 8 --depth 1 --heads 2 --batch_size 8 --limit_train 32 --limit_val 16 --threads 1 --ff_dropout 0.5"
@@ -248,6 +249,9 @@ def test_a_loss_that_is_no_number_ends_the_run(place):
     )
     assert f"still good: lightning_logs/nan/x/{runs.RESUME} and lightning_logs/nan/x/{runs.BEST}" in said
     assert epochs(run_dir) == 1
+    described = describe(run_dir, time.time())
+    assert described["state"] == "failed"
+    assert described["failure"] in said
     good = {name: (run_dir / name).read_bytes() for name in (runs.RESUME, runs.BEST)}
     assert error_of(Command(place, f"{line} 1e30")) == said
     for name, content in good.items():

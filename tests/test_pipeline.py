@@ -126,6 +126,12 @@ def test_a_preview_marks_what_is_missing_untested_or_stale(project):
     command = [sys.executable, "workflow/scripts/preview.py", "other.yaml"]
     said = subprocess.run(command, cwd=project, capture_output=True, check=True, text=True).stdout
     assert said.count("(1 waiting)") == 2
+    failed = project / "results/tiny/runs/main/Performer_Digits_linear_seed2"
+    failed.mkdir()
+    (failed / "failure.txt").write_text("the loss became nan\n")
+    said = subprocess.run(command, cwd=project, capture_output=True, check=True, text=True).stdout
+    assert said.count("(1 waiting)") == said.count("(1 failed)") == 1
+    shutil.rmtree(failed)
 
 
 def test_a_second_run_has_nothing_to_do_even_after_a_fresh_checkout(project):

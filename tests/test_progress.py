@@ -60,6 +60,21 @@ def test_a_run_without_a_sign_of_life_is_interrupted(tmp_path, change, expected)
     assert "1 waiting" in table[2]
 
 
+def test_a_failed_run_says_what_ended_it(tmp_path):
+    run_dir = tmp_path / "main" / "x"
+    run_dir.mkdir(parents=True)
+    (run_dir / runs.FAILURE).write_text("the loss became nan\n")
+    for content in ("", json.dumps(PROGRESS | {"time": NOW - SILENCE - 1})):
+        if content:
+            (run_dir / runs.PROGRESS).write_text(content)
+        row = describe(run_dir, NOW)
+        assert (row["state"], row["failure"]) == ("failed", "the loss became nan")
+    assert status.report({run_dir: row}).splitlines()[-2:] == [
+        "failed: the loss became nan",
+        "1 runs: 0 finished, 1 failed, 0 interrupted, 0 waiting, 0 running",
+    ]
+
+
 def test_runs_of_a_configuration_that_have_not_begun_wait(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     Path("x.yaml").write_text("{name: x, experiments: {a: {dataset: Digits, seed: [0, 1, 2], models: {Performer: }}}}")
@@ -70,4 +85,4 @@ def test_runs_of_a_configuration_that_have_not_begun_wait(monkeypatch, tmp_path,
     status.main()
     table = capsys.readouterr().out.splitlines()
     assert table[1].split()[:2] == ["a/Performer_Digits_linear_seed1", "interrupted"]
-    assert table[2] == "3 runs: 0 finished, 1 interrupted, 2 waiting, 0 running"
+    assert table[2] == "3 runs: 0 finished, 0 failed, 1 interrupted, 2 waiting, 0 running"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPOSITORY
-from relative_performer.grid import SCRIPTS, sources
+from relative_performer.sources import SCRIPTS, sources
 from specs import conda_name, required, specified
 
 PACKAGES = packages_distributions()

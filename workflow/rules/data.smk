@@ -1,6 +1,6 @@
 rule prepare_data:
     input:
-        code=grid.sources("prepare_data.py"),
+        code=sources("prepare_data.py"),
     output:
         f"{DATA}/{{dataset}}.npz",
     log:

@@ -9,7 +9,7 @@ MEASURED = {dataset: [m for m in names.PERFORMERS if (m, dataset) in PERFORMER_R
 
 rule measure_equivariance:
     input:
-        code=grid.sources("equivariance.py"),
+        code=sources("equivariance.py"),
         data=f"{DATA}/{{dataset}}.npz",
         run=lambda wildcards: PERFORMER_RUNS[wildcards.model, wildcards.dataset],
     output:
@@ -40,7 +40,7 @@ rule measure_equivariance:
 
 rule plot_equivariance:
     input:
-        code=grid.sources("plot_equivariance.py"),
+        code=sources("plot_equivariance.py"),
         changes=lambda wildcards: expand(
             f"{RESULTS}/equivariance/{{model}}_{wildcards.dataset}.csv", model=MEASURED[wildcards.dataset]
         ),

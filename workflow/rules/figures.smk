@@ -1,6 +1,6 @@
 rule plot_shift:
     input:
-        code=grid.sources("plot_shift.py"),
+        code=sources("plot_shift.py"),
         evaluations=rules.collect_evaluations.output,
         shifts=expand(rules.collect_shifts.output, dataset=SHIFTED),
         examples=expand(rules.shift_examples.output, dataset=SHIFTED),
@@ -35,7 +35,7 @@ rule plot_shift:
 
 rule plot_accuracy:
     input:
-        code=grid.sources("plot_accuracy.py"),
+        code=sources("plot_accuracy.py"),
         evaluations=rules.collect_evaluations.output,
     output:
         f"{FIGURES}/accuracy.pdf",
@@ -60,7 +60,7 @@ rule plot_accuracy:
 
 rule plot_curves:
     input:
-        code=grid.sources("plot_curves.py"),
+        code=sources("plot_curves.py"),
         evaluations=rules.collect_evaluations.output,
         curves=rules.collect_curves.output,
     output:
@@ -87,7 +87,7 @@ rule plot_curves:
 
 rule plot_cost:
     input:
-        code=grid.sources("plot_cost.py"),
+        code=sources("plot_cost.py"),
         evaluations=rules.collect_evaluations.output,
         times=rules.collect_times.output,
     output:
@@ -114,7 +114,7 @@ rule plot_cost:
 
 rule plot_confusion:
     input:
-        code=grid.sources("plot_confusion.py"),
+        code=sources("plot_confusion.py"),
         evaluations=rules.collect_evaluations.output,
         confusion=rules.collect_confusion.output,
     output:
@@ -147,7 +147,7 @@ rule plot_confusion:
 # the first run of every model with relative positions and dataset
 rule relative_attention:
     input:
-        code=grid.sources("relative_attention.py"),
+        code=sources("relative_attention.py"),
         run=lambda wildcards: RELATIVE_RUNS[wildcards.model, wildcards.dataset],
     output:
         f"{RESULTS}/attention/{{model}}_{{dataset}}.csv",
@@ -171,7 +171,7 @@ rule relative_attention:
 
 rule plot_attention:
     input:
-        code=grid.sources("plot_attention.py"),
+        code=sources("plot_attention.py"),
         maps=rules.relative_attention.output,
     output:
         f"{FIGURES}/attention_{{model}}_{{dataset}}.pdf",

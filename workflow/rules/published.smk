@@ -1,6 +1,6 @@
 rule tabulate_published:
     input:
-        code=grid.sources("tabulate_published.py"),
+        code=sources("tabulate_published.py"),
         evaluations=PUBLISHED["evaluations"],
         cnn=PUBLISHED["cnn"],
     output:
@@ -25,7 +25,7 @@ rule tabulate_published:
 
 rule plot_published:
     input:
-        code=grid.sources("plot_published.py"),
+        code=sources("plot_published.py"),
         shifts=PUBLISHED["shift"],
     output:
         multiext("figures/published/shift", ".pdf", ".png"),

@@ -1,6 +1,6 @@
 rule collect_evaluations:
     input:
-        code=grid.sources("collect_csv.py"),
+        code=sources("collect_csv.py"),
         csv=run_files("evaluations"),
     output:
         report(f"{RESULTS}/model_evaluations.csv", caption="../report/evaluations.rst", category="Runs"),
@@ -22,7 +22,7 @@ rule collect_evaluations:
 
 rule collect_shifts:
     input:
-        code=grid.sources("collect_csv.py"),
+        code=sources("collect_csv.py"),
         csv=lambda wildcards: run_files("shifts", wildcards.dataset),
     output:
         f"{RESULTS}/{{dataset}}_shift.csv",
@@ -44,7 +44,7 @@ rule collect_shifts:
 
 rule collect_confusion:
     input:
-        code=grid.sources("collect_csv.py"),
+        code=sources("collect_csv.py"),
         csv=lambda wildcards: run_files("confusion", wildcards.dataset),
     output:
         f"{RESULTS}/{{dataset}}_confusion.csv",
@@ -66,7 +66,7 @@ rule collect_confusion:
 
 rule collect_curves:
     input:
-        code=grid.sources("collect_curves.py"),
+        code=sources("collect_curves.py"),
         runs=[f"{RESULTS}/runs/{experiment}/{run}/summary.json" for experiment, run in RUNS],
     output:
         f"{RESULTS}/learning_curves.csv",
@@ -90,7 +90,7 @@ rule collect_curves:
 
 rule collect_times:
     input:
-        code=grid.sources("collect_times.py"),
+        code=sources("collect_times.py"),
         runs=[f"{RESULTS}/runs/{experiment}/{run}/summary.json" for experiment, run in RUNS],
     output:
         f"{RESULTS}/training_times.csv",
@@ -114,7 +114,7 @@ rule collect_times:
 
 rule collect_provenance:
     input:
-        code=grid.sources("collect_provenance.py"),
+        code=sources("collect_provenance.py"),
         runs=[f"{RESULTS}/runs/{experiment}/{run}/summary.json" for experiment, run in RUNS],
     output:
         f"{RESULTS}/provenance.json",
@@ -138,7 +138,7 @@ rule collect_provenance:
 
 rule shift_examples:
     input:
-        code=grid.sources("shift_examples.py"),
+        code=sources("shift_examples.py"),
         data=f"{DATA}/{{dataset}}.npz",
     output:
         f"{RESULTS}/{{dataset}}_examples.csv",
@@ -165,7 +165,7 @@ rule shift_examples:
 
 rule make_tables:
     input:
-        code=grid.sources("make_tables.py"),
+        code=sources("make_tables.py"),
         evaluations=rules.collect_evaluations.output,
     output:
         report(f"{RESULTS}/tables/accuracy.csv", caption="../report/accuracy_table.rst", category="Tables"),
@@ -190,7 +190,7 @@ rule make_tables:
 
 rule compare_models:
     input:
-        code=grid.sources("compare_models.py"),
+        code=sources("compare_models.py"),
         evaluations=rules.collect_evaluations.output,
     output:
         report(f"{RESULTS}/tables/differences.csv", caption="../report/differences.rst", category="Tables"),
@@ -215,7 +215,7 @@ rule compare_models:
 
 rule compare_published:
     input:
-        code=grid.sources("compare_published.py"),
+        code=sources("compare_published.py"),
         evaluations=rules.collect_evaluations.output,
         published=PUBLISHED["evaluations"],
         cnn=PUBLISHED["cnn"],

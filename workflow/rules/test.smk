@@ -3,7 +3,7 @@ LIMIT_TEST = f"--limit_test {config['limit_test']}" if config["limit_test"] else
 
 rule test:
     input:
-        code=grid.sources("test.py"),
+        code=sources("test.py"),
         data=run_data,
         run=rules.train.output,
     output:
@@ -35,7 +35,7 @@ rule test:
 
 rule test_shifted:
     input:
-        code=grid.sources("test_shifted.py"),
+        code=sources("test_shifted.py"),
         data=run_data,
         run=rules.train.output,
     output:

@@ -2,7 +2,7 @@
 # starts a job again, and an interrupted training goes on from its checkpoint
 rule train:
     input:
-        code=grid.sources("train.py"),
+        code=sources("train.py"),
         data=run_data,
     output:
         f"{RESULTS}/runs/{{experiment}}/{{run}}/summary.json",

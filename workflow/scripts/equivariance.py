@@ -26,14 +26,12 @@ def main() -> None:
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run that train.py made")
     arguments = parser.parse_args()
 
-    from relative_performer.devices import hold_gpus, pick_device, set_threads
+    from relative_performer.devices import ready
     from relative_performer.equivariance import equivariance
     from relative_performer.evaluation import TrainedRun
     from relative_performer.files import write_csv
 
-    set_threads(arguments.threads)
-    device = pick_device(arguments.accelerator)
-    with hold_gpus(device):
+    with ready(arguments.accelerator, arguments.threads) as device:
         trained = TrainedRun(arguments.run_dir, arguments.data_path, device)
         write_csv(arguments.output, equivariance(trained, arguments.min_shift, arguments.limit_test or 64))
 

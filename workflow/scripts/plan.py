@@ -107,7 +107,9 @@ def time_steps(options: Mapping[str, Any], threads: int) -> tuple[float, float, 
 
     def train() -> None:
         optimizer.zero_grad()
-        model(images).sum().backward()
+        with torch.autocast(device.type, torch.bfloat16, enabled=options["precision"] == "bf16-mixed"):
+            loss = model(images).float().sum()
+        loss.backward()
         optimizer.step()
 
     def infer() -> None:

@@ -44,12 +44,13 @@ def main() -> None:
 def row_of(results: Path, experiment: str, name: str, options: Mapping[str, Any], checksum: Any) -> Mapping[Any, Any]:
     """Return a run's evaluation with its state, or its options alone if it has none."""
     run_dir, evaluation = results / "runs" / experiment / name, results / "evaluations" / experiment / f"{name}.csv"
-    state = progress.describe(run_dir, time.time())["state"]
+    described = progress.describe(run_dir, time.time())
+    state = described["state"]
     if state == "finished" and evaluation.exists():
         (row,) = read_csv(evaluation, {"run_dir": str}).to_dict("records")
         found = changes(run_dir, options, checksum(options["dataset"]))
         return {**row, "state": f"stale ({', '.join(found)})" if found else "finished"}
-    state = "untested" if state == "finished" else state
+    state = {"finished": "untested", "failed": f"failed ({described.get('failure')})"}.get(state, state)
     return {"experiment": experiment, **options, "run_dir": str(run_dir), "state": state}
 
 

@@ -45,7 +45,8 @@ def report(described: Mapping[Path, Mapping[str, Any]]) -> str:
     lines = [(*COLUMNS, *TIMES), *(cells(run_dir, row) for run_dir, row in begun)]
     counts = Counter(row["state"] for row in described.values())
     total = ", ".join(f"{counts[state]} {state}" for state in STATES)
-    return "\n".join([*(aligned(lines) if begun else []), f"{len(described)} runs: {total}"])
+    failures = [f"failed: {row['failure']}" for _, row in begun if "failure" in row]
+    return "\n".join([*(aligned(lines) if begun else []), *failures, f"{len(described)} runs: {total}"])
 
 
 def cells(run_dir: Path, row: Mapping[str, Any]) -> list[str]:

@@ -22,13 +22,11 @@ def main() -> None:
 
     import pandas as pd
 
-    from relative_performer.devices import hold_gpus, pick_device, set_threads
+    from relative_performer.devices import ready
     from relative_performer.evaluation import TrainedRun, evaluate
     from relative_performer.files import write_csv
 
-    set_threads(arguments.threads)
-    device = pick_device(arguments.accelerator)
-    with hold_gpus(device):
+    with ready(arguments.accelerator, arguments.threads) as device:
         trained = TrainedRun(arguments.run_dir, arguments.data_path, device)
         row, confusion = evaluate(trained, arguments.limit_test)
     if arguments.confusion:

@@ -21,17 +21,16 @@ def main() -> None:
 
     import pandas as pd
 
-    from relative_performer.devices import hold_gpus, pick_device, set_threads
+    from relative_performer.devices import ready
     from relative_performer.evaluation import TrainedRun, evaluate
     from relative_performer.files import write_csv
     from relative_performer.runs import find_runs
 
-    set_threads(arguments.threads)
     found = [run_dir for folder in arguments.folders for run_dir in find_runs(folder)]
     if not found:
         raise UserError(f"no run at or below {', '.join(map(str, arguments.folders))}")
-    device, rows = pick_device(arguments.accelerator), []
-    with hold_gpus(device):
+    rows = []
+    with ready(arguments.accelerator, arguments.threads) as device:
         for number, run_dir in enumerate(found, 1):
             print(f"{number} of {len(found)}: {run_dir}", file=sys.stderr)
             try:

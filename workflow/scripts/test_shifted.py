@@ -31,14 +31,12 @@ def main() -> None:
 
     import pandas as pd
 
-    from relative_performer.devices import hold_gpus, pick_device, set_threads
+    from relative_performer.devices import ready
     from relative_performer.evaluation import TrainedRun, shift_test
     from relative_performer.files import write_csv
 
-    set_threads(arguments.threads)
-    device = pick_device(arguments.accelerator)
     shifted = (arguments.labels, arguments.min_shift, arguments.limit_test, arguments.axis, arguments.circular)
-    with hold_gpus(device):
+    with ready(arguments.accelerator, arguments.threads) as device:
         runs = (TrainedRun(run_dir, arguments.data_path, device) for run_dir in arguments.run_dirs)
         write_csv(arguments.output, pd.concat(shift_test(run, *shifted) for run in runs))
 

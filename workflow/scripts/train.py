@@ -41,9 +41,9 @@ def main() -> None:
 
     from relative_performer.data import load
     from relative_performer.devices import device_name, hold_gpus, pick_device, set_threads
-    from relative_performer.faults import told
-    from relative_performer.provenance import record_attempt
-    from relative_performer.runs import CODE, checksum, code_checksum, open_run, read_summary
+    from relative_performer.faults import failure_noted, told
+    from relative_performer.provenance import code_checksum, record_attempt
+    from relative_performer.runs import CODE, checksum, open_run, read_summary
     from relative_performer.training import train
 
     device = pick_device(hparams["accelerator"], hparams["devices"])
@@ -52,11 +52,11 @@ def main() -> None:
     arrays = load(hparams["dataset"], data_path)
     hparams["data_sha256"] = checksum(data_path / f"{hparams['dataset']}.npz")
     hparams["threads"] = torch.get_num_threads()
-    hparams[CODE] = code_checksum(Path(__file__))
+    hparams[CODE] = code_checksum()
     with open_run(log_path / exp_name, version, hparams, wait) as (run_dir, resume):
         summary = read_summary(run_dir)
         if not summary:
-            with hold_gpus(device, hparams["devices"]), told(run_dir):
+            with hold_gpus(device, hparams["devices"]), failure_noted(run_dir), told(run_dir):
                 record_attempt(run_dir)
                 where = f"{device_name(device)}, {hparams['threads']} CPU threads, {hparams['precision']}"
                 print(f"{'resuming' if resume else 'training'} {run_dir} on {where}", flush=True)

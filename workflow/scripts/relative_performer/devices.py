@@ -55,13 +55,26 @@ def device_name(device: "torch.device") -> str:
 
 
 @contextmanager
+def ready(accelerator: str, threads: int | None) -> Iterator["torch.device"]:
+    """Use so many CPU threads, and the device for `accelerator`; a GPU is this process's own meanwhile."""
+    set_threads(threads)
+    device = pick_device(accelerator)
+    with hold_gpus(device):
+        yield device
+
+
+@contextmanager
 def hold_gpus(device: "torch.device", count: int = 1) -> Iterator[None]:
     """Make `count` free GPUs the only visible ones, before CUDA starts, if `device` is one; wait until there are.
 
     The further processes of a training over several devices inherit what the first has taken.
     """
-    names = gpus() if device.type == "cuda" and JOIN not in os.environ else []
+    if device.type != "cuda" or JOIN in os.environ:
+        yield
+        return
+    names = gpus()
     if not names:
+        print("no nvidia-smi: the first GPU is used, whoever else uses it", file=sys.stderr, flush=True)
         yield
         return
     with hold(names, count) as held:

@@ -3,7 +3,7 @@
 import io
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from relative_performer import runs
 from relative_performer.checkpoints import read_checkpoint
-from relative_performer.cli import Stopped, UserError
+from relative_performer.cli import Stopped, UserError, one_line
 from relative_performer.files import write_atomically
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # SLURM can send the last before the time is over
@@ -44,6 +44,18 @@ def told(run_dir: Path) -> Iterator[None]:
         memory = "the GPU's memory" if cuda else "memory"
         remedy = "give more --accumulate, or a lower --batch_size or --dim"
         raise UserError(f"{run_dir}: {memory} is not enough; {remedy}") from None
+
+
+@contextmanager
+def failure_noted(run_dir: Path) -> Iterator[None]:
+    """Leave in the run folder what ended a training that did not end well, unless it was a signal."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, Stopped):
+            with suppress(OSError):  # it may be a full disk that ended it
+                write_atomically(run_dir / runs.FAILURE, f"{one_line(error) or type(error).__name__}\n".encode())
+        raise
 
 
 @contextmanager

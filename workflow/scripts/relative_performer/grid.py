@@ -1,10 +1,8 @@
 """The pipeline's configuration: checked in one line, and expanded from experiments to runs."""
 
 import itertools
-import os
 from collections.abc import Iterator, Mapping
 from functools import cache
-from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from relative_performer.checks import check_structure, read_yaml, wording
 from relative_performer.cli import UserError, nearest, shown
 from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS, options_of, run_options, value_of
 
-SCRIPTS = Path("workflow/scripts")
 MOST_RUNS = 10_000
 LONGEST_NAME = 200  # it is the name of files, which have at most 255 characters
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
@@ -131,11 +128,3 @@ def arguments(options: Mapping[str, Any]) -> str:
     model, dataset = given.pop("model"), given.pop("dataset")
     flags = [f"--{key}" if value is True else f"--{key} {value}" for key, value in given.items()]
     return " ".join([*flags, model, dataset])
-
-
-def sources(script: str) -> list[str]:
-    """Return the paths of a script of the pipeline and of the library modules that it imports, at any depth."""
-    finder = ModuleFinder(path=[str(SCRIPTS)])
-    finder.run_script(str(SCRIPTS / script))
-    files = [getattr(module, "__file__", None) for module in finder.modules.values()]
-    return sorted({os.path.relpath(file) for file in files if file})

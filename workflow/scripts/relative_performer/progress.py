@@ -12,12 +12,12 @@ from relative_performer.cli import UserError, one_line
 
 INTERVAL = 10  # seconds between two signs of life at the least
 SILENCE = 600  # seconds without one after which a run on another host is taken for dead
-STATES = ("finished", "interrupted", "waiting", "running")
+STATES = ("finished", "failed", "interrupted", "waiting", "running")
 
 
 def describe(run_dir: Path, now: float) -> dict[str, Any]:
     """Return a run's state (one of STATES) and what is known of: host, seen (seconds ago), epoch, step, last and best
-    val/acc, images_per_second, and the times of `ends`.
+    val/acc, images_per_second, the times of `ends`, and the failure that ended it.
 
     now: seconds since 1970, as time.time() gives them. Raises UserError if one of the files is damaged.
     """
@@ -35,12 +35,15 @@ def _describe(run_dir: Path, now: float) -> dict[str, Any]:
     row |= {"last": accuracies[-1], "best": max(accuracies)} if accuracies else {}
     if summary := runs.read_json(run_dir / runs.SUMMARY):
         return row | {"state": "finished", "images_per_second": summary["images_seen"] / summary["seconds"]}
+    ended = {"state": "interrupted"}
+    if (failure := run_dir / runs.FAILURE).exists():
+        ended = {"state": "failed", "failure": failure.read_text().strip()}
     progress = runs.read_json(run_dir / runs.PROGRESS)
     if not progress:
-        return row | {"state": "interrupted" if epochs else "waiting"}
+        return row | (ended if epochs or "failure" in ended else {"state": "waiting"})
     row |= {"host": progress["host"], "seen": now - progress["time"]}
     if not is_alive(progress, now):
-        return row | {"state": "interrupted"}
+        return row | ended
     keys = ("epoch", "step", "images_per_second")
     return row | {"state": "running"} | {key: progress[key] for key in keys} | ends(progress)
 

@@ -1,8 +1,8 @@
 """Where the numbers of a run come from: its options, data, weights, code and packages; and what has changed since."""
 
+import hashlib
 import json
 import platform
-import sys
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -10,39 +10,51 @@ from pathlib import Path
 from typing import Any
 
 from relative_performer import runs
-from relative_performer.cli import UserError
+from relative_performer.cli import UserError, one_line
 from relative_performer.files import write_atomically
 from relative_performer.options import TRAINING_DEFAULTS
+from relative_performer.sources import SCRIPTS, sources
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy")
-SCRIPTS = Path(__file__).resolve().parents[1]
 
 
 def record_attempt(run_dir: Path) -> None:
-    """Add to the run's provenance.json with what a training that starts (or goes on) now works.
-
-    Code: the SHA-256 of every file of this project that the process has imported.
-    """
-    names = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    files = [Path(name) for name in names if name]
-    attempt = {
-        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "host": platform.node(),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "code": {str(f.relative_to(SCRIPTS)): runs.checksum(f) for f in sorted(files) if f.is_relative_to(SCRIPTS)},
-    }
+    """Add to the run's provenance.json with what a training that starts (or goes on) now works."""
+    attempt = {"started": time.strftime("%Y-%m-%d %H:%M:%S"), "host": platform.node(), **_working_with()}
     text = json.dumps([*read_attempts(run_dir), attempt], indent=1)
     write_atomically(run_dir / runs.PROVENANCE, text.encode() + b"\n")
 
 
+def code_checksum() -> str:
+    """The SHA-256, in hexadecimal, of the code and packages with which a training now works."""
+    return hashlib.sha256(json.dumps(_working_with()).encode()).hexdigest()
+
+
+def _working_with() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "code": {
+            str(Path(file).resolve().relative_to(SCRIPTS)): runs.checksum(Path(file)) for file in sources("train.py")
+        },
+    }
+
+
 def read_attempts(run_dir: Path) -> list[dict[str, Any]]:
-    """What `record_attempt` recorded; nothing for a run that has not begun, or was imported."""
+    """What `record_attempt` recorded; nothing for a run that has not begun, or was imported.
+
+    Raises UserError for a damaged file.
+    """
     path = run_dir / runs.PROVENANCE
     try:
-        return json.loads(path.read_text()) if path.exists() else []
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
+        attempts = json.loads(path.read_text()) if path.exists() else []
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)[:200]})") from None
+    if not isinstance(attempts, list) or not all(
+        isinstance(a, dict) and isinstance(a.get("code"), dict) for a in attempts
+    ):
+        raise UserError(f"{path}: not a list of attempts, each with its code")
+    return attempts
 
 
 def changes(run_dir: Path, options: Mapping[str, Any], data_sha256: str | None) -> list[str]:

@@ -1,18 +1,17 @@
 """Run folders: <log_path>/<exp_name>/<version> with hparams.yaml, checkpoints/, metrics.csv and TensorBoard events.
 
-While a run trains, `checkpoints/resume.ckpt` holds its state after the last whole epoch; when it has finished, that
-file is `checkpoints/last.ckpt` and `summary.json` says how it ended. So a folder with resume.ckpt was
-interrupted, unless `progress.json`, which lasts as long, has a fresh sign of life; see progress.py.
+While a run trains, `checkpoints/resume.ckpt` holds its state after the last whole epoch, or after the step in which a
+signal stopped it; when it has finished, that file is `checkpoints/last.ckpt` and `summary.json` says how it ended. So a
+folder with resume.ckpt was interrupted, unless `progress.json`, which lasts as long, has a fresh sign of life; see
+progress.py. `failure.txt` says what ended a training that failed.
 """
 
 import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ METRICS = "metrics.csv"
 SUMMARY = "summary.json"
 PROVENANCE = "provenance.json"
 PROGRESS = "progress.json"
+FAILURE = "failure.txt"
 JOIN = "RELATIVE_PERFORMER_RUN_DIR"  # tells the processes of one training where it is
 CODE = "code_sha256"  # may differ when an interrupted run is resumed
 MACHINE = ("data_path", "accelerator", "devices", "threads")  # hparams that may differ when a run is resumed
@@ -62,27 +62,35 @@ def open_run(
     except OSError as error:
         raise UserError(f"cannot write or lock the run folder: {error}") from None
     with lock:
-        before = read_run(run_dir) if (run_dir / HPARAMS).exists() else {}
-        unchanged = options(before) == options(hparams)
-        repeated = unchanged and before.get(CODE) == hparams.get(CODE)
-        if (run_dir / SUMMARY).exists():
-            if wait and repeated:
-                yield run_dir, False
-                return
-            raise UserError(f"{run_dir}: this run is finished; choose another --version, or delete the folder")
-        for path in (*run_dir.glob(".*.*"), *run_dir.glob("checkpoints/.*")):  # half written when a process was killed
-            path.unlink()
-        if repeated and (run_dir / LAST).exists() and not (run_dir / RESUME).exists():
-            # Snakemake deletes the summary of a training whose end it did not see; nothing else is missing
-            os.replace(run_dir / LAST, run_dir / RESUME)
-        resumable = (run_dir / RESUME).exists() and unchanged
-        if not resumable:
-            empty(run_dir)
-        try:
-            write_atomically(run_dir / HPARAMS, yaml.safe_dump(dict(hparams), sort_keys=False).encode())
-        except OSError as error:
-            raise UserError(f"cannot write the run folder: {error}") from None
-        yield run_dir, resumable
+        yield run_dir, _make_ready(run_dir, hparams, wait)
+
+
+def _make_ready(run_dir: Path, hparams: Mapping[str, Any], accept: bool) -> bool:
+    """Write hparams.yaml to a folder that is locked, unless its run is finished; say whether it can be resumed.
+
+    accept: a finished run with the same hparams.
+    """
+    before = read_run(run_dir) if (run_dir / HPARAMS).exists() else {}
+    unchanged = options(before) == options(hparams)
+    repeated = unchanged and before.get(CODE) == hparams.get(CODE)
+    if (run_dir / SUMMARY).exists():
+        if accept and repeated:
+            return False
+        raise UserError(f"{run_dir}: this run is finished; choose another --version, or delete the folder")
+    for path in (*run_dir.glob(".*.*"), *run_dir.glob("checkpoints/.*")):  # half written when a process was killed
+        path.unlink()
+    if repeated and (run_dir / LAST).exists() and not (run_dir / RESUME).exists():
+        # Snakemake deletes the summary of a training whose end it did not see; nothing else is missing
+        os.replace(run_dir / LAST, run_dir / RESUME)
+    resumable = (run_dir / RESUME).exists() and unchanged
+    if not resumable:
+        empty(run_dir)
+    try:
+        write_atomically(run_dir / HPARAMS, yaml.safe_dump(dict(hparams), sort_keys=False).encode())
+    except OSError as error:
+        raise UserError(f"cannot write the run folder: {error}") from None
+    (run_dir / FAILURE).unlink(missing_ok=True)
+    return resumable
 
 
 def _lock(run_dir: Path, wait: bool) -> FileLock:
@@ -121,7 +129,7 @@ def next_version(folder: Path) -> Path:
 def empty(run_dir: Path) -> None:
     """Delete what an earlier training left in the folder."""
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
-    names = (HPARAMS, METRICS, PROGRESS, PROVENANCE)
+    names = (HPARAMS, METRICS, PROGRESS, PROVENANCE, FAILURE)
     for path in [*(run_dir / name for name in names), *run_dir.glob("events.out.tfevents.*")]:
         path.unlink(missing_ok=True)
 
@@ -187,10 +195,3 @@ def checksum(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def code_checksum(script: Path) -> str:
-    """The SHA-256, in hexadecimal, of a script, the library modules that have been imported, and torch's version."""
-    library = [module.__file__ for name, module in sorted(sys.modules.items()) if name.startswith(__package__)]
-    sums = [checksum(Path(file)) for file in (script, *library) if file]
-    return hashlib.sha256("\n".join([*sums, version_of("torch")]).encode()).hexdigest()

@@ -34,7 +34,7 @@ CHECK_INTERVAL = 50  # steps between two looks at the loss, for which a GPU has 
 
 
 def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Train a run to its end, or on from its last whole epoch, and return its summary.
+    """Train a run to its end, or on from the state that an interrupted one left, and return its summary.
 
     hparams: every option of the run. arrays: the prepared dataset.
     """
