@@ -26,7 +26,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     outcomes = {"passed": 0, "failed": 0, "error": 0}
     for outcome in outcomes:
         for report in terminalreporter.getreports(outcome):
-            outcomes[outcome] += dict(report.user_properties).get("faults", 0)
+            outcomes[outcome] += dict(getattr(report, "user_properties", [])).get("faults", 0)
     if injected := sum(outcomes.values()):
         survived = outcomes["passed"]
         terminalreporter.write_line(f"{injected} faults injected, {survived} survived, {injected - survived} lost")

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from relative_performer import build_model, favor
 from relative_performer.checkpoints import from_authors
 from relative_performer.data import CHANNELS
-from relative_performer.dropout import Dropout, draw_kept
+from relative_performer.dropout import Dropout, draw_bits, kept, scale
 from relative_performer.feed_forward import FeedForward
 from relative_performer.naive import naive_logits
 from relative_performer.names import PERFORMERS
@@ -223,8 +223,8 @@ def test_dropout_keeps_the_rest_scaled_so_that_the_mean_stays(p, seed):
     x = torch.ones(20_001, requires_grad=True)
     out = layer(x)
     assert len(set(out.tolist())) <= 2
-    kept = (out != 0).double().mean().item()
-    assert abs(kept - (1 - p)) < 6 * (p * (1 - p) / len(x)) ** 0.5 + 2**-16
+    share = (out != 0).double().mean().item()
+    assert abs(share - (1 - p)) < 6 * (p * (1 - p) / len(x)) ** 0.5 + 2**-16
     assert abs(out.max().item() - 1 / (1 - p)) < 1e-3
     out.sum().backward()
     torch.testing.assert_close(x.grad, out.detach())  # the gradient passes where the value did
@@ -242,7 +242,7 @@ def test_feed_forward_is_two_affine_maps_with_gelu_and_dropout_between(p):
 
     names, parameters = zip(*layer.named_parameters(), strict=True)
     torch.manual_seed(1)
-    kept, scale = draw_kept(torch.Size([3, 5, 24]), p) if p else (1, 1)
-    hidden = torch.nn.functional.gelu(layer.inner(x)) * kept * scale
+    stays = kept(draw_bits(torch.Size([3, 5, 24])), p, x.dtype) * scale(p) if p else 1
+    hidden = torch.nn.functional.gelu(layer.inner(x)) * stays
     torch.testing.assert_close(seeded(x, *parameters), layer.outer(hidden))
     assert torch.autograd.gradcheck(seeded, (x, *parameters))

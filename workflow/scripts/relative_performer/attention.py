@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from relative_performer.dropout import Dropout
-from relative_performer.favor import Operand, draw_features, favor_attention, key_features, query_features
+from relative_performer.favor import Operand, draw_features, favor_attention, near_weights
 from relative_performer.positions import rotate
 from relative_performer.rings import WeightedRingSum, ring_sums
 
@@ -150,8 +150,7 @@ class ClippedRelativeAttention(nn.Module):
         Everything is at distance C but for the pixels in the rings of radius 0 to C − 1, whose weights are taken
         relative to that of C.
         """
-        table = key_features(self.distances, self.distance_features)  # (C + 1, m)
-        weights = query_features(query, self.distance_features) @ table.T  # (B, h, Q, C + 1)
+        weights = near_weights(query, self.distances, self.distance_features)  # (B, h, Q, C + 1)
         far, near = weights[..., -1:], weights[..., :-1] - weights[..., -1:]
         numerator, denominator = far * value.sum(-2, keepdim=True), far * value.shape[-2]
         top, bottom = self.class_rings(near[:, :, -1:], value, side)

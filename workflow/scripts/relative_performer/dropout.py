@@ -22,24 +22,32 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and self.p):
             return x
-        return dropout(x, self.p) if x.is_cuda else _Dropout.apply(x, *draw_kept(x.shape, self.p))
+        return dropout(x, self.p) if x.is_cuda else _Dropout.apply(x, draw_bits(x.shape), self.p)
 
 
 class _Dropout(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kept: Tensor, scale: float) -> Tensor:  # type: ignore[override]
-        ctx.save_for_backward(kept)
-        ctx.scale = scale
-        return (x * kept).mul_(scale)
+    def forward(ctx: Any, x: Tensor, bits: Tensor, p: float) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(bits)
+        ctx.p = p
+        return kept(bits, p, x.dtype).mul_(x).mul_(scale(p))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return (grad * ctx.saved_tensors[0]).mul_(ctx.scale), None, None
+        return kept(ctx.saved_tensors[0], ctx.p, grad.dtype).mul_(grad).mul_(scale(ctx.p)), None, None
 
 
-def draw_kept(shape: torch.Size, p: float) -> tuple[Tensor, float]:
-    """Draw which elements stay (bool, on the CPU), and return it with the factor that keeps the mean."""
-    dropped = round(p * LEVELS)
-    bits = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # 4 numbers of 16 bits each
-    kept = bits.view(torch.int16)[: shape.numel()] >= dropped - LEVELS // 2
-    return kept.view(shape), LEVELS / (LEVELS - dropped)
+def draw_bits(shape: torch.Size) -> Tensor:
+    """Draw uniform random numbers of 16 bits (int16, on the CPU), which say what `kept` drops."""
+    bits = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # 4 numbers each
+    return bits.view(torch.int16)[: shape.numel()].view(shape)
+
+
+def kept(bits: Tensor, p: float, dtype: torch.dtype) -> Tensor:
+    """1 for what stays, else 0; as `dtype`, since products with bool are slow on a CPU."""
+    return torch.ge(bits, round(p * LEVELS) - LEVELS // 2, out=torch.empty(bits.shape, dtype=dtype))
+
+
+def scale(p: float) -> float:
+    """The factor that keeps the mean."""
+    return LEVELS / (LEVELS - round(p * LEVELS))

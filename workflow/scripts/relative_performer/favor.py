@@ -2,7 +2,8 @@
 
 B: images, H: heads, N: tokens, Q: queries, m: random features, d_k: width of queries and keys, d: width of values.
 
-Everywhere phi lacks the factor m^(-1/2) of the paper, which cancels.
+Everywhere phi lacks the factor m^(-1/2) of the paper, which cancels, and is written as a power of two, since exp2 costs
+a CPU a third of exp: the directions carry the factor log2(e).
 """
 
 import math
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 CACHED = 2**18  # features of so many numbers stay in a CPU core's cache
+LN_2 = math.log(2)
 EPSILON = 1e-4  # added to every feature; without it the published logits move by up to 4
 
 
@@ -50,160 +52,201 @@ def favor_attention(query: Operand, key: Operand, value: Tensor, directions: Ten
     images; `head` subtracts the maximum per image and head.
     """
     with torch.autocast(value.device.type, enabled=False):
-        dtype = torch.promote_types(value.dtype, torch.float32)
-        scale = directions.shape[1] ** -0.25
-        sides = [*_side(query, directions.to(dtype), scale), *_side(key, directions.to(dtype), scale)]
-        return _FavorAttention.apply(value.to(dtype), scale, key_stabilizer == "head", *sides)
+        value = value.to(torch.promote_types(value.dtype, torch.float32))
+        sides = (*_side(query, directions, value.dtype), *_side(key, directions, value.dtype))
+        return _FavorAttention.apply(value, key_stabilizer == "head", *sides)
 
 
-def _side(operand: Operand, directions: Tensor, scale: float) -> "_Side":
-    width = operand.own.shape[-1]
-    own, w = operand.own.to(directions.dtype), directions[:, :width]
-    if operand.shared is None:
-        return _Side(own, w, None, None)
-    return _Side(own, w, *project(scale * operand.shared.to(directions.dtype), directions[:, width:]))
+def near_weights(query: Tensor, key: Tensor, directions: Tensor) -> Tensor:
+    """Return phi(q)·phi(k) (B, H, Q, K) of queries (B, H, Q, d_k) and keys (K, d_k), which all images and heads share.
 
-
-def query_features(query: Tensor, directions: Tensor) -> Tensor:
-    """phi(q) (…, Q, m), stabilised by each query's own maximum."""
-    projected, half_norm = project(query * directions.shape[1] ** -0.25, directions)
-    return (projected - (half_norm + projected.amax(-1, keepdim=True))).exp() + EPSILON
-
-
-def key_features(key: Tensor, directions: Tensor) -> Tensor:
-    """phi(k) (…, N, m), stabilised by one maximum over the whole tensor."""
-    projected, half_norm = project(key * directions.shape[1] ** -0.25, directions)
-    return (projected - (half_norm + projected.amax())).exp() + EPSILON
-
-
-def project(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    """Return W x (…, N, m) and |x|²/2 (…, N, 1)."""
-    return x @ w.T, x.square().sum(-1, keepdim=True) / 2
+    The keys are stabilised by one maximum over the whole tensor.
+    """
+    side = _side(Operand(query), directions, query.dtype)
+    projected, half_norm = _Side(key, *side[1:]).project(slice(None))
+    phi = (LN_2 * (projected - (half_norm + projected.amax()))).exp() + EPSILON
+    return _FeatureProduct.apply(phi, *side)
 
 
 class _Side(NamedTuple):
-    """Queries or keys, the columns of W for their own part, and what the shared part adds to projections and norms."""
+    """Queries or keys, and what turns them into the exponents (to the base 2) of their features."""
 
-    own: Tensor  # (B, H, N, width)
-    w: Tensor  # (m, width)
-    shared: Tensor | None  # (H or 1, N, m)
-    shared_norm: Tensor | None  # (H or 1, N, 1)
+    own: Tensor  # x (B, H, N, width)
+    w: Tensor  # log2(e) · d_k^(-1/4) · the columns of W for x (m, width)
+    half: float  # log2(e) · d_k^(-1/2) / 2, which turns |x|² into half the squared norm
+    shared: Tensor | None  # (H or 1, N, m), what the part that all images share adds to the projections
+    shared_norm: Tensor | None  # (H or 1, N, 1), and to half the squared norms
 
-    def project(self, images: slice, scale: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the scaled x of some images, s W x and s²|x|²/2."""
-        x = scale * self.own[images]
-        projected, half_norm = project(x, self.w)
+    def project(self, images: slice) -> tuple[Tensor, Tensor]:
+        """Return the projections and half the squared norms of some images."""
+        x = self.own[images]
+        projected, half_norm = x @ self.w.T, self.half * x.square().sum(-1, keepdim=True)
         if self.shared is not None and self.shared_norm is not None:
             projected += self.shared
             half_norm += self.shared_norm
-        return x, projected, half_norm
+        return projected, half_norm
+
+
+def _side(operand: Operand, directions: Tensor, dtype: torch.dtype) -> _Side:
+    key_dim, width = directions.shape[1], operand.own.shape[-1]
+    w = math.log2(math.e) * key_dim**-0.25 * directions.to(dtype)
+    side = _Side(operand.own.to(dtype), w[:, :width], math.log2(math.e) * key_dim**-0.5 / 2, None, None)
+    if operand.shared is None:
+        return side
+    shared = side._replace(own=operand.shared.to(dtype), w=w[:, width:]).project(slice(None))
+    return side._replace(shared=shared[0], shared_norm=shared[1])
 
 
 class _Grads:
     """The gradients of one _Side, filled image by image."""
 
     def __init__(self, side: _Side) -> None:
-        self.w = side.w
+        self.side = side
         self.own = torch.empty_like(side.own)
         self.shared = None if side.shared is None else torch.zeros_like(side.shared)
         self.shared_norm = None if side.shared_norm is None else torch.zeros_like(side.shared_norm)
 
-    def add(self, images: slice, x: Tensor, scale: float, projected: Tensor, minus_norm: Tensor) -> None:
+    def add(self, images: slice, projected: Tensor, minus_norm: Tensor) -> None:
         """Take the gradient of the projections and minus that of the half norms of some images."""
-        self.own[images] = torch.addcmul(projected @ self.w, x, minus_norm, value=-1).mul_(scale)
+        x = self.side.own[images]
+        self.own[images] = torch.addcmul(projected @ self.side.w, x, minus_norm, value=-2 * self.side.half)
         if self.shared is not None and self.shared_norm is not None:
             self.shared += projected.sum(0).sum_to_size(self.shared.shape)
             self.shared_norm -= minus_norm.sum(0).sum_to_size(self.shared_norm.shape)
 
 
-class _FavorAttention(torch.autograd.Function):
-    """Attention from scaled queries and keys; features are recomputed in the backward pass and never kept.
+def _attained(projected: Tensor, maximum: Tensor) -> Tensor:
+    """1 where the maximum is attained, else 0; as numbers, which a CPU compares four times as fast as to bool."""
+    return torch.eq(projected, maximum, out=torch.empty_like(projected))
 
-    On the CPU the images pass in chunks whose features stay in the cache: one by one at the published size. The value
-    gets a column of ones, whose attention is the denominator. Both stabilising maxima take part in the gradient.
+
+def _query_features(query: _Side, images: slice) -> Tensor:
+    """phi(q) without EPSILON, stabilised by each query's own maximum."""
+    projected, half_norm = query.project(images)
+    return projected.sub_(half_norm + projected.amax(-1, keepdim=True)).exp2_()
+
+
+def _pull_queries(grads: _Grads, images: slice, pull: Tensor, factors: Tensor) -> Tensor:
+    """Take the gradient of phi(q), which is pull @ factors.mT, to the queries, and return phi(q) without EPSILON."""
+    projected, half_norm = grads.side.project(images)
+    maximum = projected.amax(-1, keepdim=True)
+    attained = _attained(projected, maximum)
+    phi = projected.sub_(half_norm + maximum).exp2_()
+    pulled = (pull @ (LN_2 * factors).mT).mul_(phi)
+    row_sums = pulled.sum(-1, keepdim=True)
+    pulled.addcmul_(attained, row_sums / attained.sum(-1, keepdim=True), value=-1)
+    grads.add(images, pulled, row_sums)
+    return phi
+
+
+class _FavorAttention(torch.autograd.Function):
+    """Attention from queries and keys; features are recomputed in the backward pass and never kept.
+
+    On the CPU the images pass in chunks whose features stay in the cache: one by one at the published size. Both
+    stabilising maxima take part in the gradient. Products that are as wide as a head, and the column that the
+    denominators need by itself, are faster than one product that is wider by a column.
     """
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, scale: float, per_head: bool, *sides: Any) -> Tensor:
-        query, key = _Side(*sides[:4]), _Side(*sides[4:])
+    def forward(ctx: Any, value: Tensor, per_head: bool, *sides: Any) -> Tensor:
+        query, key = _Side(*sides[:5]), _Side(*sides[5:])
         chunks = _chunks(value, query.w.shape[0])
-        sums, maxima = [], []
+        sums, counts, maxima = [], [], []
         for images in chunks:
-            _, projected, half_norm = key.project(images, scale)
+            projected, half_norm = key.project(images)
             maximum = projected.amax((-1, -2), keepdim=True) if per_head else projected.amax()
-            phi = projected.sub_(half_norm + maximum).exp_()
-            sums.append(phi.mT @ _with_ones(value[images]))  # (b, H, m, d + 1)
+            phi = projected.sub_(half_norm + maximum).exp2_()
+            sums.append(phi.mT @ value[images])  # (b, H, m, d)
+            counts.append(phi.sum(-2).unsqueeze(-1))  # (b, H, m, 1)
             maxima.append(maximum)
         if not per_head:  # what was stabilised chunk by chunk is now by the whole batch
             top = torch.stack(maxima).amax()
-            sums = [x * (maximum - top).exp() for x, maximum in zip(sums, maxima, strict=True)]
+            for i, maximum in enumerate(maxima):
+                sums[i] *= (maximum - top).exp2()
+                counts[i] *= (maximum - top).exp2()
         out, denominators = value.new_empty(len(value), query.own.shape[2], *value.shape[1::2]), []
         for i, images in enumerate(chunks):
-            sums[i] += EPSILON * _with_ones(value[images]).sum(-2, keepdim=True)
-            _, projected, half_norm = query.project(images, scale)
-            phi = projected.sub_(half_norm + projected.amax(-1, keepdim=True)).exp_().add_(EPSILON)
-            result = phi @ sums[i]  # (b, H, Q, d + 1)
-            torch.div(result[..., :-1], result[..., -1:], out=out[images].transpose(1, 2))
-            denominators.append(result[..., -1:])
+            sums[i] += EPSILON * value[images].sum(-2, keepdim=True)
+            counts[i] += EPSILON * value.shape[2]
+            phi = _query_features(query, images).add_(EPSILON).mul_(counts[i].mT)
+            denominators.append(phi.sum(-1, keepdim=True))
+            torch.div(phi @ (sums[i] / counts[i]), denominators[i], out=out[images].transpose(1, 2))
         out = out.flatten(2)
-        ctx.save_for_backward(value, out, *sides, *sums, *denominators, *maxima)
-        ctx.scale, ctx.per_head = scale, per_head
+        ctx.save_for_backward(value, out, *sides[:2], *sides[3:7], *sides[8:], *sums, *counts, *denominators, *maxima)
+        ctx.half, ctx.per_head = query.half, per_head
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         value, out, *rest = ctx.saved_tensors
-        query, key = _Side(*rest[:4]), _Side(*rest[4:8])
+        saved = rest[:4], rest[4:8]
+        query, key = (_Side(own, w, ctx.half, shared, shared_norm) for own, w, shared, shared_norm in saved)
         chunks = _chunks(value, query.w.shape[0])
-        sums, denominators, maxima = (rest[8 + i * len(chunks) : 8 + (i + 1) * len(chunks)] for i in range(3))
-        tops = maxima if ctx.per_head else len(chunks) * [torch.stack(maxima).amax()]
+        sums, counts, denominators, maxima = (rest[8 + i * len(chunks) : 8 + (i + 1) * len(chunks)] for i in range(4))
+        top = torch.stack(maxima).amax()
         out, grad = (x.unflatten(-1, (value.shape[1], -1)).transpose(1, 2) for x in (out, grad))
         query_grads, key_grads, value_grad = _Grads(query), _Grads(key), torch.empty_like(value)
         total = value.new_zeros(())
         for i, images in enumerate(chunks):
-            ratio = grad[images] / denominators[i]
-            pull = torch.cat([ratio, -(ratio * out[images]).sum(-1, keepdim=True)], dim=-1)  # (b, H, Q, d + 1)
+            ratio = grad[images] / denominators[i]  # (b, H, Q, d)
+            count_ratio = (ratio * out[images]).sum(-1, keepdim=True).neg_()
+            pull, factors = torch.cat([ratio, count_ratio], dim=-1), torch.cat([sums[i], counts[i]], dim=-1)
+            phi = _pull_queries(query_grads, images, pull, factors).add_(EPSILON)
+            sum_pull = phi.mT @ ratio  # (b, H, m, d)
+            count_pull = phi.mul_(count_ratio).sum(-2).unsqueeze(-2)  # (b, H, 1, m)
 
-            x, projected, half_norm = query.project(images, ctx.scale)
-            largest = projected.argmax(-1, keepdim=True)
-            phi = projected.sub_(half_norm + projected.gather(-1, largest)).exp_()
-            pulled = (pull @ sums[i].mT).mul_(phi)
-            row_sums = pulled.sum(-1, keepdim=True)
-            pulled.scatter_add_(-1, largest, -row_sums)
-            query_grads.add(images, x, ctx.scale, pulled, row_sums)
-            sum_pull = phi.add_(EPSILON).mT @ pull  # (b, H, m, d + 1)
-
-            x, projected, half_norm = key.project(images, ctx.scale)
-            largest = projected.flatten(-2).argmax(-1, keepdim=True) if ctx.per_head else largest
-            phi = projected.sub_(half_norm + tops[i]).exp_()
-            pulled = (_with_ones(value[images]) @ sum_pull.mT).mul_(phi)
-            row_sums = pulled.sum(-1, keepdim=True)
+            projected, half_norm = key.project(images)
+            pulled = (value[images] @ (LN_2 * sum_pull).mT).add_(LN_2 * count_pull)
             if ctx.per_head:
-                pulled.flatten(-2).scatter_add_(-1, largest, -row_sums.sum(-2))
+                attained = _attained(projected, maxima[i])
+            phi = projected.sub_(half_norm + (maxima[i] if ctx.per_head else top)).exp2_()
+            row_sums = pulled.mul_(phi).sum(-1, keepdim=True)
+            if ctx.per_head:
+                share = row_sums.sum(-2, keepdim=True) / attained.sum((-1, -2), keepdim=True)
+                pulled.addcmul_(attained, share, value=-1)
             else:
                 total += row_sums.sum()
-            key_grads.add(images, x, ctx.scale, pulled, row_sums)
-            value_grad[images] = phi.add_(EPSILON) @ sum_pull[..., :-1]
+            key_grads.add(images, pulled, row_sums)
+            value_grad[images] = phi.add_(EPSILON) @ sum_pull
         if not ctx.per_head:
-            _pull_at_maximum(key, key_grads, chunks[int(torch.stack(maxima).argmax())], ctx.scale, total)
-        own_grads = [(g.own, None, g.shared, g.shared_norm) for g in (query_grads, key_grads)]
-        return (value_grad, None, None, *own_grads[0], *own_grads[1])
+            _pull_at_maximum(key_grads, chunks[int(torch.stack(maxima).argmax())], total)
+        own_grads = [(g.own, None, None, g.shared, g.shared_norm) for g in (query_grads, key_grads)]
+        return (value_grad, None, *own_grads[0], *own_grads[1])
 
 
-def _chunks(value: Tensor, features: int) -> list[slice]:
-    per_image = value.shape[1] * value.shape[2] * features
-    step = len(value) if value.is_cuda else max(1, CACHED // per_image)
-    return [slice(start, start + step) for start in range(0, len(value), step)]
+class _FeatureProduct(torch.autograd.Function):
+    """phi(q)·k of queries and given features k (K, m); phi(q) is recomputed in the backward pass and never kept."""
+
+    @staticmethod
+    def forward(ctx: Any, factors: Tensor, *side: Any) -> Tensor:  # type: ignore[override]
+        query = _Side(*side)
+        out = factors.new_empty(*query.own.shape[:-1], len(factors))
+        for images in _chunks(query.own, query.w.shape[0]):
+            out[images] = _query_features(query, images).add_(EPSILON) @ factors.T
+        ctx.save_for_backward(factors, query.own, query.w)
+        ctx.half = query.half
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        factors, own, w = ctx.saved_tensors
+        query_grads, factor_grad = _Grads(_Side(own, w, ctx.half, None, None)), torch.zeros_like(factors)
+        for images in _chunks(own, w.shape[0]):
+            phi = _pull_queries(query_grads, images, grad[images], factors.mT)
+            factor_grad += (grad[images].mT @ phi.add_(EPSILON)).sum((0, 1))
+        return factor_grad, query_grads.own, None, None, None, None
 
 
-def _with_ones(v: Tensor) -> Tensor:
-    return torch.cat([v, v.new_ones(*v.shape[:-1], 1)], dim=-1)
+def _chunks(tokens: Tensor, features: int) -> list[slice]:
+    per_image = tokens.shape[1] * tokens.shape[2] * features
+    step = len(tokens) if tokens.is_cuda else max(1, CACHED // per_image)
+    return [slice(start, start + step) for start in range(0, len(tokens), step)]
 
 
-def _pull_at_maximum(key: _Side, grads: _Grads, images: slice, scale: float, total: Tensor) -> None:
+def _pull_at_maximum(grads: _Grads, images: slice, total: Tensor) -> None:
     """Subtract the gradient of the maximum over the whole batch, which lies in `images`, where it is attained."""
-    _, projected, _ = key.project(images, scale)
+    projected, _ = grads.side.project(images)
     image, head, token, feature = torch.unravel_index(projected.argmax(), projected.shape)
-    grads.own[images][image, head, token] -= scale * total * key.w[feature]
+    grads.own[images][image, head, token] -= total * grads.side.w[feature]
     if grads.shared is not None:
         grads.shared[head % len(grads.shared), token, feature] -= total

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from relative_performer.dropout import Dropout, draw_kept
+from relative_performer.dropout import Dropout, draw_bits, kept, scale
 
 
 class FeedForward(nn.Module):
@@ -38,33 +38,35 @@ class _FeedForward(torch.autograd.Function):
         ctx: Any, x: Tensor, inner: Tensor, inner_bias: Tensor, outer: Tensor, outer_bias: Tensor, p: float
     ) -> Tensor:
         hidden, out = x.new_empty(*x.shape[:-1], len(inner)), torch.empty_like(x)
-        kept, ctx.scale = draw_kept(hidden.shape, p) if p else (None, 1.0)
+        bits = draw_bits(hidden.shape) if p else None
+        outer = outer * scale(p)  # here the factor costs least
         for i in range(len(x)):
             torch.addmm(inner_bias, x[i], inner.T, out=hidden[i])
-            torch.addmm(outer_bias, _activated(hidden, kept, ctx.scale, i), outer.T, out=out[i])
-        ctx.save_for_backward(x, inner, outer, hidden, kept)
+            activated = gelu(hidden[i])
+            if bits is not None:
+                activated *= kept(bits[i], p, x.dtype)
+            torch.addmm(outer_bias, activated, outer.T, out=out[i])
+        ctx.save_for_backward(x, inner, outer, hidden, bits)
+        ctx.p = p
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        x, inner, outer, hidden, kept = ctx.saved_tensors
+        x, inner, outer, hidden, bits = ctx.saved_tensors
         grad, x_grad = grad.contiguous(), torch.empty_like(x)
         summed = torch.promote_types(x.dtype, torch.float32)
         inner_grad, outer_grad = (torch.zeros_like(weight, dtype=summed) for weight in (inner, outer))
         bias_grad = inner_grad.new_zeros(len(inner))
         for i in range(len(x)):
-            outer_grad += grad[i].T @ _activated(hidden, kept, ctx.scale, i)
-            pulled = grad[i] @ outer
-            if kept is not None:
-                pulled.mul_(kept[i]).mul_(ctx.scale)
+            activated, pulled = gelu(hidden[i]), grad[i] @ outer
+            if bits is not None:
+                stays = kept(bits[i], ctx.p, x.dtype)
+                activated *= stays
+                pulled *= stays
+            outer_grad += grad[i].T @ activated
             pulled = torch.ops.aten.gelu_backward(pulled, hidden[i])
             inner_grad += pulled.T @ x[i]
             bias_grad += pulled.sum(0)
             torch.mm(pulled, inner, out=x_grad[i])
-        sums = inner_grad, bias_grad, outer_grad, grad.sum((0, 1))
+        sums = inner_grad, bias_grad, outer_grad.mul_(scale(ctx.p)), grad.sum((0, 1))
         return x_grad, *(total.to(x.dtype) for total in sums), None
-
-
-def _activated(hidden: Tensor, kept: Tensor | None, scale: float, i: int) -> Tensor:
-    activated = gelu(hidden[i])
-    return activated if kept is None else activated.mul_(kept[i]).mul_(scale)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from relative_performer.attention import ClippedRelativeAttention, RelativeAttention
 from relative_performer.cli import UserError
-from relative_performer.favor import key_features, query_features
+from relative_performer.favor import near_weights
 
 
 @torch.no_grad()
@@ -48,8 +48,7 @@ def strategy_1(attention: RelativeAttention, frequencies: Tensor, radius: int) -
 def strategy_2(attention: ClippedRelativeAttention, radius: int) -> Tensor:
     """phi(q)·phi(r_δ) (relative heads, n, n) for the query that is the bias of the query's affine map."""
     query = attention.query.bias.view(-1, 1, attention.head_dim)[attention.favor_heads :]
-    table = key_features(attention.distances, attention.distance_features)
-    weights = (query_features(query, attention.distance_features) @ table.T).squeeze(1)  # (h, C + 1)
+    weights = near_weights(query[None], attention.distances, attention.distance_features)[0, :, 0]  # (h, C + 1)
     offset = torch.arange(-radius, radius + 1).abs()
-    distance = (offset[:, None] + offset[None, :]).clamp(max=len(table) - 1)
+    distance = (offset[:, None] + offset[None, :]).clamp(max=weights.shape[-1] - 1)
     return weights[:, distance]
