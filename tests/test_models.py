@@ -107,6 +107,34 @@ def compare(name, own, shape, seed):
         torch.testing.assert_close(found, wanted, rtol=1e-7, atol=1e-9, msg=lambda m, k=key: f"{k}: {m}")
 
 
+@pytest.mark.parametrize("name", PERFORMERS)
+def test_memory_is_linear_in_images_tokens_and_distance(name):
+    own = {"clipping_dist": 4} if name == "ClippedRelativePerformer" else {}
+    base = kept_bytes(name, 2, 16, own)
+    assert kept_bytes(name, 4, 16, own) < 2.01 * base
+    assert kept_bytes(name, 2, 32, own) < 4.01 * base
+    if own:
+        assert kept_bytes(name, 2, 16, {"clipping_dist": 8}) < 2.01 * base
+
+
+def kept_bytes(name, images, side, own):
+    """Bytes that a forward pass keeps for the backward pass, without the weights."""
+    model = build_model(name, in_features=1, num_classes=5, dim=16, depth=2, heads=2, **own)
+    weights = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
+    kept_sizes = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept_sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        logits = model(torch.rand(images, side, side, 1))
+    assert logits.grad_fn  # which holds what is kept, so that no address is used twice
+    return sum(kept_sizes.values())
+
+
 def test_parameter_counts(shared):
     rows = list(csv.DictReader((shared / "spec" / "published_evaluations.csv").open()))
     assert len(rows) == 44

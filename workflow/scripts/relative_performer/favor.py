@@ -111,8 +111,10 @@ class _Grads:
         x = self.side.own[images]
         self.own[images] = torch.addcmul(projected @ self.side.w, x, minus_norm, value=-2 * self.side.half)
         if self.shared is not None and self.shared_norm is not None:
-            self.shared += projected.sum(0).sum_to_size(self.shared.shape)
-            self.shared_norm -= minus_norm.sum(0).sum_to_size(self.shared_norm.shape)
+            if len(x) == 1:  # a sum of one image would be a copy
+                projected, minus_norm = projected[0], minus_norm[0]
+            self.shared += projected.sum_to_size(self.shared.shape)
+            self.shared_norm -= minus_norm.sum_to_size(self.shared_norm.shape)
 
 
 def _attained(projected: Tensor, maximum: Tensor) -> Tensor:
