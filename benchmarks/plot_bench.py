@@ -65,6 +65,9 @@ def scaling(steps: pd.DataFrame, where: str) -> Figure:
         styles.append(style | {"label": f"{style['label']}: {exponents(rows)}"})
     for panel in axes:
         panel.set(xscale="log", yscale="log", xlabel="Tokens")
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_formatter("{x:g}")
+    axes[1].yaxis.set_minor_formatter("{x:g}")  # less than a decade
     plotting.legend_of(figure, styles)
     about = f"A training step in float32, batch {batch}. Behind the names: the exponents of time and memory over tokens"
     plotting.footnote(figure, f"{about},\nbetween the two largest sizes. {where}.")

@@ -64,7 +64,7 @@ def near_weights(query: Tensor, key: Tensor, directions: Tensor) -> Tensor:
     """
     side = _side(Operand(query), directions, query.dtype)
     projected, half_norm = _Side(key, *side[1:]).project(slice(None))
-    phi = (LN_2 * (projected - (half_norm + projected.amax()))).exp() + EPSILON
+    phi = (projected - (half_norm + projected.amax())).exp2() + EPSILON
     return _FeatureProduct.apply(phi, *side)
 
 
@@ -73,9 +73,9 @@ class _Side(NamedTuple):
 
     own: Tensor  # x (B, H, N, width)
     w: Tensor  # log2(e) · d_k^(-1/4) · the columns of W for x (m, width)
-    half: float  # log2(e) · d_k^(-1/2) / 2, which turns |x|² into half the squared norm
     shared: Tensor | None  # (H or 1, N, m), what the part that all images share adds to the projections
     shared_norm: Tensor | None  # (H or 1, N, 1), and to half the squared norms
+    half: float  # log2(e) · d_k^(-1/2) / 2, which turns |x|² into half the squared norm
 
     def project(self, images: slice) -> tuple[Tensor, Tensor]:
         """Return the projections and half the squared norms of some images."""
@@ -90,7 +90,7 @@ class _Side(NamedTuple):
 def _side(operand: Operand, directions: Tensor, dtype: torch.dtype) -> _Side:
     key_dim, width = directions.shape[1], operand.own.shape[-1]
     w = math.log2(math.e) * key_dim**-0.25 * directions.to(dtype)
-    side = _Side(operand.own.to(dtype), w[:, :width], math.log2(math.e) * key_dim**-0.5 / 2, None, None)
+    side = _Side(operand.own.to(dtype), w[:, :width], None, None, math.log2(math.e) * key_dim**-0.5 / 2)
     if operand.shared is None:
         return side
     shared = side._replace(own=operand.shared.to(dtype), w=w[:, width:]).project(slice(None))
@@ -174,15 +174,14 @@ class _FavorAttention(torch.autograd.Function):
             denominators.append(phi.sum(-1, keepdim=True))
             torch.div(phi @ (sums[i] / counts[i]), denominators[i], out=out[images].transpose(1, 2))
         out = out.flatten(2)
-        ctx.save_for_backward(value, out, *sides[:2], *sides[3:7], *sides[8:], *sums, *counts, *denominators, *maxima)
+        ctx.save_for_backward(value, out, *query[:4], *key[:4], *sums, *counts, *denominators, *maxima)
         ctx.half, ctx.per_head = query.half, per_head
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         value, out, *rest = ctx.saved_tensors
-        saved = rest[:4], rest[4:8]
-        query, key = (_Side(own, w, ctx.half, shared, shared_norm) for own, w, shared, shared_norm in saved)
+        query, key = _Side._make([*rest[:4], ctx.half]), _Side._make([*rest[4:8], ctx.half])
         chunks = _chunks(value, query.w.shape[0])
         sums, counts, denominators, maxima = (rest[8 + i * len(chunks) : 8 + (i + 1) * len(chunks)] for i in range(4))
         top = torch.stack(maxima).amax()
@@ -212,7 +211,7 @@ class _FavorAttention(torch.autograd.Function):
             value_grad[images] = phi.add_(EPSILON) @ sum_pull
         if not ctx.per_head:
             _pull_at_maximum(key_grads, chunks[int(torch.stack(maxima).argmax())], total)
-        own_grads = [(g.own, None, None, g.shared, g.shared_norm) for g in (query_grads, key_grads)]
+        own_grads = [(g.own, None, g.shared, g.shared_norm, None) for g in (query_grads, key_grads)]
         return (value_grad, None, *own_grads[0], *own_grads[1])
 
 
@@ -232,7 +231,7 @@ class _FeatureProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         factors, own, w = ctx.saved_tensors
-        query_grads, factor_grad = _Grads(_Side(own, w, ctx.half, None, None)), torch.zeros_like(factors)
+        query_grads, factor_grad = _Grads(_Side(own, w, None, None, ctx.half)), torch.zeros_like(factors)
         for images in _chunks(own, w.shape[0]):
             phi = _pull_queries(query_grads, images, grad[images], factors.mT)
             factor_grad += (grad[images].mT @ phi.add_(EPSILON)).sum((0, 1))
