@@ -1,4 +1,5 @@
 # make demo          the whole way on embedded data, in minutes
+# make mini          the paper's claim on MNIST and FashionMNIST, in an hour, beside the reference
 # make report CONFIG=config/demo.yaml   one page, report.html, of what a configuration has made
 # make tensorboard   the curves of all runs, while they train too: http://localhost:6006
 # make bench         training steps against other implementations, at all sizes
@@ -15,10 +16,15 @@ CONFIG ?= config.yaml
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo test faults test-slurm test-conda lint report tensorboard bench clean
+.PHONY: demo mini test faults test-slurm test-conda lint report tensorboard bench clean
 
 demo: .venv/complete
 	$(BIN)/snakemake all --cores $(CORES) --configfile config/demo.yaml
+
+mini: .venv/complete
+	$(BIN)/snakemake all --cores $(CORES) --configfile config/mini.yaml
+	$(BIN)/python workflow/scripts/compare_reference.py results/mini \
+		--reference resources/reference/mini --out results/mini/tables
 
 test: .venv/complete
 	$(BIN)/python -m pytest

@@ -269,7 +269,7 @@ def test_the_baselines_have_their_own_protocol(paper):
     assert "--max_norm 0.0 " in words
 
 
-@pytest.mark.parametrize("file", ["config.yaml", "config/demo.yaml", "config/smoke.yaml"])
+@pytest.mark.parametrize("file", ["config.yaml", "config/demo.yaml", "config/mini.yaml", "config/smoke.yaml"])
 def test_every_option_of_a_configuration_reaches_the_training(file):
     for options in checked({"options": {}} | yaml.safe_load((REPOSITORY / file).read_text())).values():
         assert options.items() <= vars(parse(arguments(options).split())).items()

@@ -1,0 +1,179 @@
+"""Compare shift tests with reference results, and say whether the paper's claim holds in them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from relative_performer.cli import ArgumentParser, UserError, run
+from relative_performer.files import write_csv
+from relative_performer.frames import read_csv, read_evaluations, settings_of, varied_options
+from relative_performer.intervals import STATISTICS, statistics_of
+from relative_performer.plotting import join
+from relative_performer.tables import OVER_SEEDS, markdown, number, percent, write_tables
+
+PLACE = ["experiment", "dataset", "model", "settings"]
+SHIFT = {"run_dir": str, "shift": int, "accuracy_mean": float}
+FAR, EDGE = 6, 8  # columns; the published shift test ends at 8
+SHIFTS = range(-EDGE, EDGE + 1)
+QUANTITIES = {
+    "center": "Accuracy at shift 0",
+    "lost": f"Accuracy lost: at shift 0, minus the mean over all shifts of at least {FAR} columns",
+    "left": f"Accuracy at shift −{EDGE}",
+    "right": f"Accuracy at shift +{EDGE}",
+    "skew": f"Accuracy at shift +{EDGE} minus that at −{EDGE}",
+}
+ABSOLUTE = "Performer"
+RELATIVE = ("RelativePerformer", "ClippedRelativePerformer")
+LEAST_CENTER, LEAST_LOST, MOST_SHARE = 0.95, 0.30, 0.25
+EPILOG = f"""\
+example:
+  compare_reference.py results/mini --reference resources/reference/mini --out results/mini/tables
+
+Both folders hold model_evaluations.csv and a DATASET_shift.csv of every dataset, as the pipeline writes them. The
+claim, of every dataset:
+  - Performer and both relative models are right in at least {LEAST_CENTER:.0%} of the images that are not shifted;
+  - over the shifts of at least {FAR} columns Performer loses {100 * LEAST_LOST:.0f} points or more, the relative models
+    at most {MOST_SHARE:.0%} of what it loses, and their 95 % intervals over the seeds do not overlap with its own.
+An experiment without Performer is judged by the Performer of the same dataset that another one has.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(
+        description="Write reference.{csv,md,tex} (accuracies on shifted images beside the reference: fractions in\n"
+        "the CSV, otherwise percent) and claim.csv (each part of the paper's claim, and whether it holds), and print\n"
+        "both.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("results", type=Path, metavar="RESULTS", help="folder of your results")
+    parser.add_argument("--reference", type=Path, required=True, metavar="DIR", help="folder of the reference results")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the four files")
+    options = parser.parse_args(arguments)
+    ours, theirs = summarize(options.results), summarize(options.reference)
+    table, claims = compare(ours, theirs, options.results, options.reference), judge(ours)
+    sections = {"The claim": _claim_cells(claims)} | {
+        title: _cells(table[table["quantity"] == name]) for name, title in QUANTITIES.items()
+    }
+    title, note = "Yours beside the reference", f"Percent: {OVER_SEEDS}. Difference: yours minus reference."
+    write_tables(options.out / "reference", table, sections, title, note)
+    write_csv(options.out / "claim.csv", claims)
+    print(markdown(sections, title, note))
+    for experiment, part in claims.groupby("experiment", sort=False):
+        print(f"{experiment}: the claim {'holds' if part['holds'].all() else 'does not hold'}", end="")
+        print(f" ({part['holds'].sum()} of its {len(part)} parts do)")
+
+
+def summarize(folder: Path) -> pd.DataFrame:
+    """Return a row per experiment, dataset, model and setting: n_seeds, and for every quantity its statistics.
+
+    Raises UserError if a file is missing or malformed, or a run lacks a shift.
+    """
+    runs = read_evaluations(folder / "model_evaluations.csv")
+    parts = [
+        part.assign(settings=settings_of(part, varied_options(part)))
+        for _, part in runs.groupby("experiment", observed=True)
+    ]
+    runs = pd.concat(parts)
+    rows = []
+    for dataset, part in runs.groupby("dataset", observed=True):
+        path = folder / f"{dataset}_shift.csv"
+        shifts = join(part, read_csv(path, SHIFT, once=("run_dir", "shift")), path)
+        accuracies = shifts.pivot(index="run_dir", columns="shift", values="accuracy_mean")
+        accuracies = accuracies.reindex(index=part["run_dir"], columns=SHIFTS)
+        for shift, column in accuracies.items():
+            if len(lacking := column.index[column.isna()]):
+                raise UserError(f"{path}: run {lacking[0]} lacks shift {shift}: test it with --min_shift {EDGE}")
+        rows.append(part.merge(_quantities(accuracies), on="run_dir"))
+    grouped = pd.concat(rows).groupby(PLACE, observed=True)
+    summary = grouped.agg(n_seeds=("seed", "nunique"), **statistics_of(*QUANTITIES)).reset_index()
+    return summary.astype(dict.fromkeys(PLACE, str))  # two folders need not have the same categories
+
+
+def _quantities(accuracies: pd.DataFrame) -> pd.DataFrame:
+    center, left, right = (accuracies[shift] for shift in (0, -EDGE, EDGE))
+    far = accuracies[[shift for shift in SHIFTS if abs(shift) >= FAR]].mean(axis=1)
+    quantities = {"center": center, "lost": center - far, "left": left, "right": right, "skew": right - left}
+    return pd.DataFrame(quantities).reset_index()
+
+
+def compare(ours: pd.DataFrame, theirs: pd.DataFrame, results: Path, reference: Path) -> pd.DataFrame:
+    """Return a row per quantity, experiment, dataset, model and setting: statistics of both sides and the difference.
+
+    Raises UserError if one side lacks what the other has; `results` and `reference` name the sides.
+    """
+    places = [list(side[PLACE].itertuples(index=False, name=None)) for side in (ours, theirs)]
+    for here, there, folder in ((places[1], places[0], results), (places[0], places[1], reference)):
+        if alone := [place for place in here if place not in there]:
+            experiment, dataset, model, settings = alone[0]
+            raise UserError(f"{folder} lacks {model}{settings} on {dataset}, experiment {experiment}; the other has it")
+    pairs = ours.merge(theirs, on=PLACE, suffixes=("", "_reference"))
+    rows = []
+    for quantity in QUANTITIES:
+        for pair in pairs.to_dict("records"):
+            row = {"quantity": quantity} | {name: pair[name] for name in PLACE}
+            for side, suffix in (("ours", ""), ("reference", "_reference")):
+                row[f"{side}_seeds"] = pair[f"n_seeds{suffix}"]
+                row |= {f"{side}_{name}": pair[f"{quantity}_{name}{suffix}"] for name in STATISTICS}
+            rows.append(row | {"difference": row["ours_mean"] - row["reference_mean"]})
+    return pd.DataFrame(rows)
+
+
+def judge(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per part of the claim, with the columns of PLACE and part, value, limit and holds.
+
+    Raises UserError if a dataset has no Performer to compare with.
+    """
+    rows = []
+    for row in summary[summary["model"].isin([ABSOLUTE, *RELATIVE])].to_dict("records"):
+        center, lost = row["center_mean"], row["lost_mean"]
+        parts = [("right at shift 0", center, LEAST_CENTER, center >= LEAST_CENTER)]
+        if row["model"] == ABSOLUTE:
+            parts.append(("loses much", lost, LEAST_LOST, lost >= LEAST_LOST))
+        else:
+            absolute = _absolute(summary, row["experiment"], row["dataset"])
+            most, low = MOST_SHARE * absolute["lost_mean"], absolute["lost_low"]
+            parts.append(("loses little", lost, most, lost <= most))
+            parts.append(("interval apart from Performer's", row["lost_high"], low, row["lost_high"] < low))
+        place = {name: row[name] for name in PLACE}
+        rows += [place | dict(zip(("part", "value", "limit", "holds"), part, strict=True)) for part in parts]
+    return pd.DataFrame(rows)
+
+
+def _absolute(summary: pd.DataFrame, experiment: str, dataset: str) -> pd.Series:
+    rivals = summary[(summary["model"] == ABSOLUTE) & (summary["dataset"] == dataset)]
+    if rivals.empty:
+        raise UserError(f"no {ABSOLUTE} was tested on {dataset}: there is nothing to compare {experiment} with")
+    own = rivals[rivals["experiment"] == experiment]
+    return (rivals if own.empty else own).iloc[0]
+
+
+def _claim_cells(claims: pd.DataFrame) -> list[list[str]]:
+    return [
+        ["experiment", "dataset", "model", "part", "yours", "limit", "holds"],
+        *(
+            [
+                *(row["experiment"], row["dataset"], row["model"] + row["settings"], row["part"]),
+                *(number(100 * row["value"]), number(100 * row["limit"]), "yes" if row["holds"] else "no"),
+            ]
+            for row in claims.to_dict("records")
+        ),
+    ]
+
+
+def _cells(table: pd.DataFrame) -> list[list[str]]:
+    return [
+        ["experiment", "dataset", "model", "yours", "reference", "difference", "seeds"],
+        *(
+            [
+                *(row["experiment"], row["dataset"], row["model"] + row["settings"]),
+                *(percent(row, "ours_"), percent(row, "reference_"), number(100 * row["difference"], True)),
+                f"{row['ours_seeds']}/{row['reference_seeds']}",
+            ]
+            for row in table.to_dict("records")
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    run(main)
