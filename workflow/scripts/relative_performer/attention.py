@@ -164,11 +164,13 @@ class ClippedRelativeAttention(nn.Module):
 
     def class_rings(self, near: Tensor, value: Tensor, side: int) -> tuple[Tensor, Tensor]:
         """The class token's weighted sum over near pixels (B, h, 1, d) and its sum of weights (B, h, 1, 1)."""
-        row, column = torch.meshgrid(*2 * [torch.arange(side, device=value.device)], indexing="ij")
+        row, column = torch.meshgrid(*2 * [torch.arange(side)], indexing="ij")
         distance = (side - row + column).flatten()
         nearest = near.shape[-1] if self.class_position == "corner" else 0
         index = torch.nonzero(distance < nearest).squeeze(-1)
-        weights = near[..., distance[index]]  # (B, h, 1, near pixels)
+        # found on the CPU: a GPU would have to wait for how many there are
+        index, distance = (x.to(value.device, non_blocking=True) for x in (index, distance[index]))
+        weights = near[..., distance]  # (B, h, 1, near pixels)
         return weights @ value[:, :, index], weights.sum(-1, keepdim=True)
 
     def redraw(self) -> None:

@@ -210,7 +210,9 @@ class _FavorAttention(torch.autograd.Function):
             key_grads.add(images, pulled, row_sums)
             value_grad[images] = phi.add_(EPSILON) @ sum_pull
         if not ctx.per_head:
-            _pull_at_maximum(key_grads, chunks[int(torch.stack(maxima).argmax())], total)
+            # on a GPU, which would have to wait for the answer, there is one chunk
+            attains = int(torch.stack(maxima).argmax()) if len(chunks) > 1 else 0
+            _pull_at_maximum(key_grads, chunks[attains], total)
         own_grads = [(g.own, None, g.shared, g.shared_norm, None) for g in (query_grads, key_grads)]
         return (value_grad, None, *own_grads[0], *own_grads[1])
 
