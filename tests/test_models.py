@@ -69,16 +69,22 @@ def cases(draw):
         own["no_projection"] = draw(st.booleans())
     if name == "RelativePerformer":
         own |= {"pos_scales": draw(st.integers(1, 3)), "content_rel_attn": draw(st.booleans())}
-    shape = (draw(st.integers(1, 3)), *2 * [draw(st.integers(1, 7))], channels)
-    return name, own, shape, draw(st.sampled_from([1, 2**18])), draw(st.integers(0, 2**16))
+    shape = (draw(st.integers(1, 5)), *2 * [draw(st.integers(1, 7))], channels)
+    return name, own, shape, draw(st.integers(1, 3)), draw(st.integers(0, 2**16))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(cases())
 def test_fast_equals_naive(case):
-    name, own, shape, cached, seed = case
+    name, own, shape, images, seed = case
+    chunks = favor._chunks
+
+    def small_chunks(tokens, features):
+        patch.setattr(favor, "CACHED", images * tokens[0, ..., 0].numel() * features)
+        return chunks(tokens, features)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(favor, "CACHED", cached)  # image by image, or all at once
+        patch.setattr(favor, "_chunks", small_chunks)
         compare(name, own, shape, seed)
 
 

@@ -184,7 +184,7 @@ class _FavorAttention(torch.autograd.Function):
         query, key = _Side._make([*rest[:4], ctx.half]), _Side._make([*rest[4:8], ctx.half])
         chunks = _chunks(value, query.w.shape[0])
         sums, counts, denominators, maxima = (rest[8 + i * len(chunks) : 8 + (i + 1) * len(chunks)] for i in range(4))
-        top = torch.stack(maxima).amax()
+        tops = maxima if ctx.per_head else len(chunks) * [torch.stack(maxima).amax()]
         out, grad = (x.unflatten(-1, (value.shape[1], -1)).transpose(1, 2) for x in (out, grad))
         query_grads, key_grads, value_grad = _Grads(query), _Grads(key), torch.empty_like(value)
         total = value.new_zeros(())
@@ -199,8 +199,8 @@ class _FavorAttention(torch.autograd.Function):
             projected, half_norm = key.project(images)
             pulled = (value[images] @ (LN_2 * sum_pull).mT).add_(LN_2 * count_pull)
             if ctx.per_head:
-                attained = _attained(projected, maxima[i])
-            phi = projected.sub_(half_norm + (maxima[i] if ctx.per_head else top)).exp2_()
+                attained = _attained(projected, tops[i])
+            phi = projected.sub_(half_norm + tops[i]).exp2_()
             row_sums = pulled.mul_(phi).sum(-1, keepdim=True)
             if ctx.per_head:
                 share = row_sums.sum(-2, keepdim=True) / attained.sum((-1, -2), keepdim=True)
