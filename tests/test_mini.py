@@ -16,6 +16,7 @@ from relative_performer.names import PERFORMERS
 from test_results import csv, run_row
 
 DATASETS = ("MNIST", "FashionMNIST")
+REFERENCE = REPOSITORY / "resources" / "reference" / "mini"
 SEEDS = (0, 1, 2)
 LEFT, RIGHT = (-8, -7, -6), (6, 7, 8)
 CLIPPED = "ClippedRelativePerformer"
@@ -88,6 +89,14 @@ def test_reference_beside_itself_holds_and_differs_in_nothing(results, tmp_path,
     assert (
         "| main | MNIST | Performer | 60.00 ± 0.00 [60.00, 60.00] | 60.00 ± 0.00 [60.00, 60.00] | 0.00 | 3/3 |" in said
     )
+
+
+def test_shifts_matter_in_the_reference_as_the_paper_claims(tmp_path):
+    table, claims = compare(REFERENCE, REFERENCE, tmp_path)
+    assert (table["difference"] == 0).all()
+    assert (table["ours_seeds"] == 3).all()
+    assert len(table) == 5 * 2 * 6
+    assert claims["holds"][claims["part"] != "right at shift 0"].all()
 
 
 @pytest.mark.parametrize(
