@@ -40,7 +40,8 @@ class _Dropout(torch.autograd.Function):
 def draw_bits(shape: torch.Size) -> Tensor:
     """Draw uniform random numbers of 16 bits (int16, on the CPU), which say what `kept` drops."""
     bits = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # 4 numbers each
-    return bits.view(torch.int16)[: shape.numel()].view(shape)
+    # a copy, since a compiled model cannot keep a view that changes the type
+    return bits.view(torch.int16)[: shape.numel()].view(shape).clone()
 
 
 def kept(bits: Tensor, p: float, dtype: torch.dtype) -> Tensor:
