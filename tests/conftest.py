@@ -3,10 +3,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
 
+# time never decides a test, and every run tries the same examples
+settings.register_profile("project", deadline=None, derandomize=True, database=None)
+settings.load_profile("project")
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start
 

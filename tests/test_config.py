@@ -196,7 +196,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS | st.integers(), inner, max_size=4),
     max_leaves=12,
 )
-FUZZ = settings(max_examples=200, deadline=None, database=None, derandomize=True)
+FUZZ = settings(max_examples=200)
 
 
 def believed(config: Any) -> None:
