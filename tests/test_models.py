@@ -265,6 +265,19 @@ def test_dropout_keeps_the_rest_scaled_so_that_the_mean_stays(p, seed):
     torch.testing.assert_close(layer.eval()(x), x)
 
 
+@pytest.mark.parametrize("name", ["RelativePerformer", "ClippedRelativePerformer"])
+def test_a_compiled_model_is_the_same(name):
+    model = build_model(name, in_features=1, dim=16, depth=2, heads=2)
+    images, gradients = torch.rand(3, 6, 6, 1), []
+    compiled = torch.compile(model, backend="aot_eager")  # all of the compiler but for the code that it writes
+    for forward in (model, compiled):
+        torch.manual_seed(0)
+        forward(images).square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
+        model.zero_grad()
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize("p", [0.0, 0.4])
 def test_feed_forward_is_two_affine_maps_with_gelu_and_dropout_between(p):
     layer = FeedForward(6, p).double()
