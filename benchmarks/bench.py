@@ -34,6 +34,8 @@ allocator that the pipeline gives its jobs (see the Snakefile); the others run a
 more memory than the limits, by what the next smaller size took, is not run, and its row says so. steps.csv has a row
 per contestant, precision and size; machine.csv the machine and its rate of matrix products.
 """
+# what the Snakefile gives the pipeline's jobs
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 KEY = ["contestant", "precision", "compile", "side", "batch"]
 
 
@@ -102,13 +104,11 @@ def one_process(
     command = [sys.executable, str(HERE / "stepper.py"), contestant, "--side", str(side), "--batch", str(batch)]
     command += ["--device", device, "--precision", precision, "--threads", str(threads)]
     command += ["--compile"] * (compiled == "yes")
-    # the setting of the allocator that the pipeline gives its own jobs; the others run as they come
-    allocator = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
     peers = os.pathsep.join([str(HERE / "peers"), str(HERE.parent / "workflow" / "scripts")])
     lines = "step\n" if compiled == "yes" else "count\n"
     done = subprocess.run(
         command, input=lines + "step\nstep\n", capture_output=True, text=True, check=True,
-        env=os.environ | (allocator if contestant in MODELS else {}) | {"PYTHONPATH": peers},
+        env=os.environ | (ALLOCATOR if contestant in MODELS else {}) | {"PYTHONPATH": peers},
     )  # fmt: skip
     first, *steps = map(json.loads, done.stdout.splitlines())
     return {

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from bench import ALLOCATOR  # noqa: E402
 from relative_performer.cli import ArgumentParser, integer, run  # noqa: E402
 from relative_performer.download import mirror_url  # noqa: E402
 from relative_performer.files import write_csv  # noqa: E402
@@ -34,8 +35,6 @@ and test split without that start. The finished tree is of empty files and made 
 """
 # dim, depth, heads, and images of each split to test
 SIZES = {"small": ("32", "2", "4", 250), "published size": ("256", "6", "8", 50)}
-# as the Snakefile gives it to the jobs
-ENVIRONMENT = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 rows: list[dict[str, Any]] = []
 
 
@@ -80,7 +79,7 @@ def snakemake_costs(seeds: int) -> None:
     where = f"config.yaml with {seeds} seeds"
     snakemake = ["-m", "snakemake", "all", "--cores", "1"]
     cost(f"dry run, {where}", *snakemake, "--dry-run")
-    summary = subprocess.run([sys.executable, *snakemake, "--summary"], capture_output=True, text=True)
+    summary = subprocess.run([sys.executable, *snakemake, "--summary"], capture_output=True, text=True, check=True)
     for line in summary.stdout.splitlines()[1:]:
         file = Path(line.split("\t")[0])
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +93,9 @@ def cost(what: str, *command: str, without_last: bool = False) -> None:
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     program, *arguments = command
     program = f"{SCRIPTS}/{program}" if program.endswith(".py") else program
-    done = subprocess.run([sys.executable, program, *arguments], env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, program, *arguments], env=os.environ | ALLOCATOR, capture_output=True, text=True
+    )
     seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

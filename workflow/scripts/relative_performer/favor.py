@@ -123,13 +123,13 @@ def _attained(projected: Tensor, maximum: Tensor) -> Tensor:
 
 
 def _query_features(query: _Side, images: slice) -> Tensor:
-    """phi(q) without EPSILON, stabilised by each query's own maximum."""
+    """phi(q), stabilised by each query's own maximum."""
     projected, half_norm = query.project(images)
-    return projected.sub_(half_norm + projected.amax(-1, keepdim=True)).exp2_()
+    return projected.sub_(half_norm + projected.amax(-1, keepdim=True)).exp2_().add_(EPSILON)
 
 
 def _pull_queries(grads: _Grads, images: slice, pull: Tensor, factors: Tensor) -> Tensor:
-    """Take the gradient of phi(q), which is pull @ factors.mT, to the queries, and return phi(q) without EPSILON."""
+    """Take the gradient of phi(q), which is pull @ factors.mT, to the queries, and return phi(q)."""
     projected, half_norm = grads.side.project(images)
     maximum = projected.amax(-1, keepdim=True)
     attained = _attained(projected, maximum)
@@ -138,7 +138,23 @@ def _pull_queries(grads: _Grads, images: slice, pull: Tensor, factors: Tensor) -
     row_sums = pulled.sum(-1, keepdim=True)
     pulled.addcmul_(attained, row_sums / attained.sum(-1, keepdim=True), value=-1)
     grads.add(images, pulled, row_sums)
-    return phi
+    return phi.add_(EPSILON)
+
+
+def _pull_keys(grads: _Grads, images: slice, pulled: Tensor, maximum: Tensor) -> tuple[Tensor, Tensor]:
+    """Take the gradient of phi(k), `pulled` / log(2), to the keys; return phi(k) and its pull at the maximum, summed.
+
+    Where each image and head has a maximum, its pull is taken too; where the batch has one, the caller has to.
+    """
+    projected, half_norm = grads.side.project(images)
+    attained = _attained(projected, maximum) if maximum.ndim else None
+    phi = projected.sub_(half_norm + maximum).exp2_()
+    row_sums = pulled.mul_(phi).sum(-1, keepdim=True)
+    total = row_sums.sum((-1, -2), keepdim=True)
+    if attained is not None:
+        pulled.addcmul_(attained, total / attained.sum((-1, -2), keepdim=True), value=-1)
+    grads.add(images, pulled, row_sums)
+    return phi.add_(EPSILON), total.sum()
 
 
 class _FavorAttention(torch.autograd.Function):
@@ -170,7 +186,7 @@ class _FavorAttention(torch.autograd.Function):
         for i, images in enumerate(chunks):
             sums[i] += EPSILON * value[images].sum(-2, keepdim=True)
             counts[i] += EPSILON * value.shape[2]
-            phi = _query_features(query, images).add_(EPSILON).mul_(counts[i].mT)
+            phi = _query_features(query, images).mul_(counts[i].mT)
             denominators.append(phi.sum(-1, keepdim=True))
             torch.div(phi @ (sums[i] / counts[i]), denominators[i], out=out[images].transpose(1, 2))
         out = out.flatten(2)
@@ -192,23 +208,14 @@ class _FavorAttention(torch.autograd.Function):
             ratio = grad[images] / denominators[i]  # (b, H, Q, d)
             count_ratio = (ratio * out[images]).sum(-1, keepdim=True).neg_()
             pull, factors = torch.cat([ratio, count_ratio], dim=-1), torch.cat([sums[i], counts[i]], dim=-1)
-            phi = _pull_queries(query_grads, images, pull, factors).add_(EPSILON)
+            phi = _pull_queries(query_grads, images, pull, factors)
             sum_pull = phi.mT @ ratio  # (b, H, m, d)
             count_pull = phi.mul_(count_ratio).sum(-2).unsqueeze(-2)  # (b, H, 1, m)
 
-            projected, half_norm = key.project(images)
             pulled = (value[images] @ (LN_2 * sum_pull).mT).add_(LN_2 * count_pull)
-            if ctx.per_head:
-                attained = _attained(projected, tops[i])
-            phi = projected.sub_(half_norm + tops[i]).exp2_()
-            row_sums = pulled.mul_(phi).sum(-1, keepdim=True)
-            if ctx.per_head:
-                share = row_sums.sum(-2, keepdim=True) / attained.sum((-1, -2), keepdim=True)
-                pulled.addcmul_(attained, share, value=-1)
-            else:
-                total += row_sums.sum()
-            key_grads.add(images, pulled, row_sums)
-            value_grad[images] = phi.add_(EPSILON) @ sum_pull
+            phi, pull_at_maximum = _pull_keys(key_grads, images, pulled, tops[i])
+            value_grad[images] = phi @ sum_pull
+            total += pull_at_maximum
         if not ctx.per_head:
             # on a GPU, which would have to wait for the answer, there is one chunk
             attains = int(torch.stack(maxima).argmax()) if len(chunks) > 1 else 0
@@ -225,7 +232,7 @@ class _FeatureProduct(torch.autograd.Function):
         query = _Side(*side)
         out = factors.new_empty(*query.own.shape[:-1], len(factors))
         for images in _chunks(query.own, query.w.shape[0]):
-            out[images] = _query_features(query, images).add_(EPSILON) @ factors.T
+            out[images] = _query_features(query, images) @ factors.T
         ctx.save_for_backward(factors, query.own, query.w)
         ctx.half = query.half
         return out
@@ -236,7 +243,7 @@ class _FeatureProduct(torch.autograd.Function):
         query_grads, factor_grad = _Grads(_Side(own, w, None, None, ctx.half)), torch.zeros_like(factors)
         for images in _chunks(own, w.shape[0]):
             phi = _pull_queries(query_grads, images, grad[images], factors.mT)
-            factor_grad += (grad[images].mT @ phi.add_(EPSILON)).sum((0, 1))
+            factor_grad += (grad[images].mT @ phi).sum((0, 1))
         return factor_grad, query_grads.own, None, None, None, None
 
 
