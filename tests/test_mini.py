@@ -16,10 +16,12 @@ from relative_performer.names import PERFORMERS
 from test_results import csv, run_row
 
 DATASETS = ("MNIST", "FashionMNIST")
+QUIRKS = ("class_position", "key_stabilizer")  # both on FashionMNIST
 REFERENCE = REPOSITORY / "resources" / "reference" / "mini"
 SEEDS = (0, 1, 2)
 LEFT, RIGHT = (-8, -7, -6), (6, 7, 8)
 CLIPPED = "ClippedRelativePerformer"
+ROWS = len(PERFORMERS) * len(DATASETS) + len(QUIRKS)
 # the accuracy that a model loses over far shifts
 LOST = {"Performer": 0.6, "NoposPerformer": 0.0, "RelativePerformer": 0.05, CLIPPED: 0.0}
 
@@ -27,11 +29,12 @@ LOST = {"Performer": 0.6, "NoposPerformer": 0.0, "RelativePerformer": 0.05, CLIP
 @pytest.fixture
 def results(tmp_path):
     """A folder of results in which the claim holds."""
-    groups = [("main", model) for model in PERFORMERS] + [("class_position", CLIPPED), ("key_stabilizer", CLIPPED)]
+    quirks = [(name, CLIPPED) for name in QUIRKS]
     folder = tmp_path / "mini"
     folder.mkdir()
     runs = []
     for dataset in DATASETS:
+        groups = [("main", model) for model in PERFORMERS] + quirks * (dataset == "FashionMNIST")
         rows = [run_row(model, dataset, seed, experiment=name) for name, model in groups for seed in SEEDS]
         runs += rows
         shifts = [
@@ -66,23 +69,23 @@ def test_mini_is_every_performer_on_both_datasets_and_two_quirks():
     runs = expand(read_configs([REPOSITORY / "config" / "mini.yaml"]))
     counts = Counter((experiment, run["model"], run["dataset"]) for (experiment, _), run in runs.items())
     main = {("main", model, dataset): 3 for model in PERFORMERS for dataset in DATASETS}
-    quirks = {(name, CLIPPED, dataset): 3 for name in ("class_position", "key_stabilizer") for dataset in DATASETS}
+    quirks = {(name, CLIPPED, "FashionMNIST"): 3 for name in QUIRKS}
     assert counts == main | quirks
     by_place = {(experiment, run["model"], run["dataset"], run["seed"]): run for (experiment, _), run in runs.items()}
-    for quirk, value in (("class_position", "none"), ("key_stabilizer", "head")):
-        for dataset, seed in ((dataset, seed) for dataset in DATASETS for seed in SEEDS):
-            main_run = by_place["main", CLIPPED, dataset, seed]
-            assert by_place[quirk, CLIPPED, dataset, seed] == main_run | {quirk: value}
+    for quirk, value in zip(QUIRKS, ("none", "head"), strict=True):
+        for seed in SEEDS:
+            main_run = by_place["main", CLIPPED, "FashionMNIST", seed]
+            assert by_place[quirk, CLIPPED, "FashionMNIST", seed] == main_run | {quirk: value}
 
 
 def test_reference_beside_itself_holds_and_differs_in_nothing(results, tmp_path, capsys):
     table, claims = compare(results, results, tmp_path / "out")
-    assert len(table) == 5 * 2 * 6
+    assert len(table) == 5 * ROWS
     assert (table["difference"] == 0).all()
     lost = table[(table["quantity"] == "lost") & (table["experiment"] == "main") & (table["dataset"] == "MNIST")]
     assert lost.set_index("model")["ours_mean"].to_dict() == pytest.approx(LOST)
-    # of two datasets: 2 parts of Performer, 3 of each relative model, and 3 of each quirk
-    assert claims.groupby("experiment").size().to_dict() == {"main": 16, "class_position": 6, "key_stabilizer": 6}
+    # of two datasets: 2 parts of Performer and 3 of each relative model; of one: 3 of each quirk
+    assert claims.groupby("experiment").size().to_dict() == {"main": 16, "class_position": 3, "key_stabilizer": 3}
     assert claims["holds"].all()
     said = capsys.readouterr().out
     assert "main: the claim holds (16 of its 16 parts do)" in said
@@ -95,7 +98,7 @@ def test_shifts_matter_in_the_reference_as_the_paper_claims(tmp_path):
     table, claims = compare(REFERENCE, REFERENCE, tmp_path)
     assert (table["difference"] == 0).all()
     assert (table["ours_seeds"] == 3).all()
-    assert len(table) == 5 * 2 * 6
+    assert len(table) == 5 * ROWS
     assert claims["holds"][claims["part"] != "right at shift 0"].all()
 
 

@@ -157,6 +157,7 @@ def panels(
                 draw(panel, chosen)
             else:
                 panel.annotate("no runs", (0.5, 0.5), xycoords="axes fraction", ha="center", color="0.4")
+                panel.xaxis.set_visible(False)
     return figure
 
 
