@@ -51,9 +51,9 @@ NOTE = (
 
 
 def scaling(steps: pd.DataFrame, where: str) -> Figure:
-    """Return the figure of time and memory over tokens at the batch size with the most sizes, with exponents."""
+    """Return the figure of time and memory over tokens, at the largest batch of those with the most sizes."""
     steps = steps[(steps["precision"] == "float32") & (steps["compile"] == "no") & steps["seconds"].notna()]
-    batch = steps.groupby("batch")["side"].nunique().idxmax()
+    batch = steps.groupby("batch")["side"].nunique()[::-1].idxmax()
     steps = steps[steps["batch"] == batch]
     figure, ((*axes,),) = plotting.grid([3.4], list(FIGURES.values()), width=4.2)
     styles = []
