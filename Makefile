@@ -7,7 +7,7 @@
 # make faults        those that cause faults, and their count
 # make test-slurm    the pipeline through a SLURM that it installs and starts, where it may (root, Debian)
 # make test-conda    the pipeline in its conda environments, from a local channel
-# make lint          format, lint, types
+# make lint          format, lint, types, links
 # make clean         delete the environment
 # Each does all the set-up that it needs. CORES=N limits the processor cores.
 
@@ -60,6 +60,7 @@ lint: .venv/complete
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
+	$(BIN)/python tests/check_links.py
 	$(BIN)/hadolint Containerfile
 
 clean:

@@ -3,18 +3,22 @@ import sys
 from pathlib import Path
 from shlex import quote
 
-# jobs run this interpreter; a conda environment comes before it on the path when it is activated
+# jobs run this interpreter, unless a conda environment is activated
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
-# glibc would give the memory of every training step back and fetch it again, a twelfth of a small model's time
+# without these, glibc returns and fetches the memory of every training step: a twelfth of a small model's time
 os.environ.update(MALLOC_MMAP_THRESHOLD_="1073741824", MALLOC_TRIM_THRESHOLD_="4294967296")
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
 from snakemake.utils import min_version, validate
 
-from relative_performer import grid, names
-from relative_performer.checks import read_yaml
-from relative_performer.cli import UserError
-from relative_performer.sources import sources
+from relative_performer.config.grid import arguments, expand as expand_experiments
+from relative_performer.config.validate import SCHEMA, check_config, read_yaml
+from relative_performer.data import DATASETS as ALL_DATASETS
+from relative_performer.errors import UserError
+from relative_performer.files import checksum_if_there
+from relative_performer.models import MODELS
+from relative_performer.runs import code
+from relative_performer.runs.provenance import dataset_facts, recorded_checksum
 
 min_version("9.0")
 
@@ -27,9 +31,9 @@ if "experiments" not in config:
 try:
     for path in workflow.configfiles:
         read_yaml(Path(path))  # snakemake itself takes the last of two equal keys
-    grid.check_config(config)
-    validate(config, grid.SCHEMA)
-    RUNS = grid.expand(config)
+    check_config(config)
+    validate(config, SCHEMA)
+    RUNS = expand_experiments(config)
 except UserError as error:
     sys.exit(f"error in the configuration: {error}")
 
@@ -37,23 +41,23 @@ NAME = config["name"]
 DATA = config["data"]["path"]
 RESULTS = f"results/{NAME}"
 FIGURES = f"figures/{NAME}"
-DATASETS = [name for name in names.DATASETS if any(run["dataset"] == name for run in RUNS.values())]
-# CIFAR10 has no black border to shift into
-SHIFTED = [name for name in DATASETS if name != "CIFAR10"]
+DATASETS = [name for name in ALL_DATASETS if any(run["dataset"] == name for run in RUNS.values())]
+SHIFTED = [name for name in DATASETS if ALL_DATASETS[name].border]
 
 
 report: "workflow/report/workflow.rst"
 
 
-# with --sdm apptainer alone; built from Containerfile by whoever runs it, since no image is published
+# for --sdm apptainer; users build it from Containerfile, since no image is published
 container: "container.sif"
 
 
 wildcard_constraints:
-    dataset="|".join(names.DATASETS),
-    model="|".join(names.MODELS),
+    dataset="|".join(ALL_DATASETS),
+    model="|".join(MODELS),
     experiment=r"[^/]+",
     run=r"[^/]+",
+    test="shift|confusion",
 
 
 include: "workflow/rules/common.smk"
@@ -66,12 +70,12 @@ include: "workflow/rules/equivariance.smk"
 include: "workflow/rules/published.smk"
 
 
-# prints to the terminal and makes no file, so that it can be asked again
+# prints to the terminal and makes no file, so that it runs each time
 rule plan:
     input:
         configs=workflow.configfiles,
     log:
-        f"{RESULTS}/logs/plan.log",
+        log_of("plan"),
     conda:
         "envs/train.yaml"
     threads: os.cpu_count()  # or fewer, as --cores says
@@ -88,7 +92,7 @@ rule all:
         rules.figures.input,
 
 
-# on a cluster only these are jobs of the scheduler; the others take seconds, or fetch data, and run where snakemake runs
+# on a cluster only these are jobs of the scheduler; the others take seconds or fetch data, and run beside snakemake
 workflow.localrules(*{rule.name for rule in workflow.rules} - {"train", "test", "test_shifted", "measure_equivariance"})
 
 

@@ -18,14 +18,15 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow" / "scripts"))
 
 from contestants import CONTESTANTS  # noqa: E402
-from relative_performer.cli import ArgumentParser, positive_int, run  # noqa: E402
+from relative_performer.cli import ArgumentParser, run  # noqa: E402
 from relative_performer.files import write_csv  # noqa: E402
-from relative_performer.names import MODELS  # noqa: E402
+from relative_performer.models import MODELS  # noqa: E402
+from relative_performer.options import positive_int  # noqa: E402
 
 EPILOG = """\
 examples:
   bench.py --out results/benchmarks
-  bench.py --out results/benchmarks --sides 32 --batches 8 --rounds 5        the row of the README alone
+  bench.py --out results/benchmarks --sides 32 --batches 8 --rounds 5        the first table of docs/speed.md
   bench.py --out results/benchmarks --precisions float32 tf32 bf16 --compile no yes         on a GPU
 
 A step is forward, loss, backward, clipping and Adam (fused, for all). Every round gives each contestant in turn a new

@@ -1,11 +1,11 @@
-"""The models that are compared, all of one size: image (B, n, n, 1) float → logits (B, 10). N = n² + 1: tokens."""
+"""The models that are compared, all of one size: image (B, h, w, 1) float → logits (B, 10). N = h·w + 1: tokens."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from relative_performer.models import build_model
+from relative_performer import build_model
 
 SIZE: dict[str, int] = {"dim": 256, "depth": 6, "heads": 8}
 DROPOUT = 0.1

@@ -18,9 +18,10 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from bench import ALLOCATOR  # noqa: E402
-from relative_performer.cli import ArgumentParser, integer, run  # noqa: E402
-from relative_performer.download import mirror_url  # noqa: E402
+from relative_performer.cli import ArgumentParser, run  # noqa: E402
+from relative_performer.data.download import mirror_url  # noqa: E402
 from relative_performer.files import write_csv  # noqa: E402
+from relative_performer.options import integer  # noqa: E402
 
 EPILOG = """\
 examples:

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 from contestants import CONTESTANTS, PEER
-from relative_performer import plotting
 from relative_performer.cli import ArgumentParser, run
-from relative_performer.frames import read_csv
-from relative_performer.tables import write_tables
+from relative_performer.results import plotting
+from relative_performer.results.read import read_csv
+from relative_performer.results.tables import write_tables
 
 NUMBERS = ("seconds", "seconds_per_image", "images_per_second", "peak_bytes", "gflop_per_image", "gflop_per_second")
 STEPS = {"contestant": str, "precision": str, "compile": str, "side": int, "batch": int, "tokens": int, "skipped": str}

@@ -1,12 +1,8 @@
 import os
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-SHARED = REPOSITORY.parent / "shared"
 
 # time never decides a test, and every run tries the same examples
 settings.register_profile("project", deadline=None, derandomize=True, database=None)
@@ -37,8 +33,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def shared() -> Path:
-    """The folder with reference outputs and real datasets, which is not part of the project."""
-    if not SHARED.is_dir():
-        pytest.skip(f"{SHARED} is not there: reference outputs and real datasets are not checked")
-    return SHARED
+def mirror() -> str:
+    """A folder or URL with the original archives, which are no part of the project: the environment variable MIRROR."""
+    if "MIRROR" not in os.environ:
+        pytest.skip("the environment variable MIRROR names no folder or URL with the original archives")
+    return os.environ["MIRROR"]

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY
-from test_pipeline import TINY, checkout, snakemake, stale
+from helpers import REPOSITORY, TINY, checkout, snakemake, stale
 
 HERE = Path(__file__).parent
 # LinformerViT needs what pip adds

@@ -8,31 +8,46 @@ from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY
-from relative_performer.sources import SCRIPTS, sources
+from helpers import REPOSITORY, SCRIPTS
+from relative_performer.runs.code import imported, statements
 from specs import conda_name, required, specified
 
+PACKAGE = SCRIPTS / "relative_performer"
 PACKAGES = packages_distributions()
 ENVIRONMENTS = sorted(REPOSITORY.glob("envs/*.yaml"))
 # what no script imports itself: Lightning writes events with tensorboard, and vit-pytorch needs einops
 INDIRECT = {"train": {"tensorboard", "einops", "pip"}}
+# what is imported by name when it is needed: networks, and readers of archives
+LOADED = {"train": "models/*/*.py", "data": "data/datasets/*.py"}
 
 
 def scripts_of(environment: str) -> set[str]:
-    """The scripts of the rules that name the environment."""
+    """The scripts of the rules that name the environment, or take it over from another rule."""
     text = "".join(path.read_text() for path in [REPOSITORY / "Snakefile", *REPOSITORY.glob("workflow/rules/*.smk")])
-    rules = [rule for rule in re.split(r"^rule ", text, flags=re.MULTILINE) if f"envs/{environment}.yaml" in rule]
-    return {script for rule in rules for script in re.findall(r"workflow/scripts/(\w+\.py)", rule)}
+    rules = re.split(r"^(?=rule |use rule )", text, flags=re.MULTILINE)
+    own = {re.match(r"rule (\w+)", rule)[1]: f"envs/{environment}.yaml" in rule for rule in rules if rule[:4] == "rule"}
+    chosen = [rule for rule in rules if own.get(rule.split()[2 if rule[:3] == "use" else 1].rstrip(":"))]
+    return {name for rule in chosen for name in re.findall(r"\b(\w+\.py)\b", rule)}
 
 
-def imported(script: str) -> set[str]:
-    """The packages, by conda-forge's names, that a script and the library modules that it imports import anywhere."""
-    trees = [ast.parse(Path(path).read_text()) for path in sources(script)]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+def reached(script: str) -> set[Path]:
+    """A script and the modules of the package that it imports, anywhere and at any depth."""
+    found, waiting = set(), [SCRIPTS / script]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += imported(file)
+    return found
+
+
+def packages(file: Path, top_level: bool = False) -> set[str]:
+    """The packages, by conda-forge's names, that a file imports: anywhere, or when it is imported itself."""
+    tree = ast.parse(file.read_text())
+    nodes = [*(tree.body if top_level else statements(tree))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    ours = {"relative_performer", *(path.stem for path in SCRIPTS.glob("*.py"))}
-    modules = {name.partition(".")[0] for name in names} - ours - sys.stdlib_module_names
+    modules = {name.partition(".")[0] for name in names} - {"relative_performer"} - sys.stdlib_module_names
     return {conda_name(package) for module in modules for package in PACKAGES[module]}
 
 
@@ -47,9 +62,12 @@ def test_an_environment_has_the_versions_of_the_requirements(file):
 
 
 @pytest.mark.parametrize("file", ENVIRONMENTS, ids=lambda file: file.stem)
-def test_an_environment_has_what_its_scripts_import_and_no_more(file, monkeypatch):
-    monkeypatch.chdir(REPOSITORY)
-    scripts = scripts_of(file.stem)
-    assert scripts
-    needed = set().union(*map(imported, scripts)) | INDIRECT.get(file.stem, set()) | {"python"}
-    assert specified(file).keys() == needed
+def test_an_environment_has_what_its_scripts_import_and_no_more(file):
+    files = {module for script in scripts_of(file.stem) for module in reached(script)}
+    assert files
+    needed = {package for module in files for package in packages(module)}
+    declarations = [*PACKAGE.glob("models/*/__init__.py"), *PACKAGE.glob("data/datasets/*.py")]
+    needed |= {package for module in declarations for package in packages(module, top_level=True)}
+    loaded = PACKAGE.glob(LOADED[file.stem]) if file.stem in LOADED else []
+    needed |= {package for module in loaded for package in packages(module)}
+    assert specified(file).keys() == needed | INDIRECT.get(file.stem, set()) | {"python"}

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 
 TINY = {"dim": 8, "depth": 1, "heads": 2, "batch_size": 8, "limit_train": 32, "limit_val": 8, "patience": 0}
 LONG = {"max_epochs": 100}  # some 5 seconds

@@ -1,24 +1,22 @@
+# what is prepared stays, until its file is deleted
 rule prepare_data:
-    input:
-        code=sources("prepare_data.py"),
     output:
         f"{DATA}/{{dataset}}.npz",
     log:
-        f"{DATA}/logs/{{dataset}}.log",
+        log_of("{dataset}", DATA),
     benchmark:
-        f"{DATA}/benchmarks/{{dataset}}.tsv"
+        benchmark_of("{dataset}", DATA)
     conda:
         "../../envs/data.yaml"
-    threads: 1
     resources:
         mem_mb=4000,
         runtime=120,
         # a resource and not a parameter: another mirror gives the same data, and must not make runs stale
         mirror=f"--mirror {quote(config['data']['mirror'])}" if config["data"]["mirror"] else "",
     params:
-        md5=lambda wildcards: " ".join(
+        md5=lambda wildcards: [
             f"--md5 {archive}={md5}" for archive, md5 in config["data"]["md5"].get(wildcards.dataset, {}).items()
-        ),
+        ],
     message:
         "prepare {wildcards.dataset}"
     shell:

@@ -1,18 +1,14 @@
-LIMIT_TEST = f"--limit_test {config['limit_test']}" if config["limit_test"] else ""
-
-
 rule test:
     input:
-        code=sources("test.py"),
-        data=run_data,
+        data=data_file,
         run=rules.train.output,
     output:
-        evaluation=f"{RESULTS}/evaluations/{{experiment}}/{{run}}.csv",
+        csv=f"{RESULTS}/evaluations/{{experiment}}/{{run}}.csv",
         confusion=f"{RESULTS}/confusion/{{experiment}}/{{run}}.csv",
     log:
-        f"{RESULTS}/logs/test/{{experiment}}/{{run}}.log",
+        log_of("test/{experiment}/{run}"),
     benchmark:
-        f"{RESULTS}/benchmarks/test/{{experiment}}/{{run}}.tsv"
+        benchmark_of("test/{experiment}/{run}")
     conda:
         "../../envs/train.yaml"
     threads: config["threads"]
@@ -20,47 +16,28 @@ rule test:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=min(1, config["gpus"]),
-        machine=f"--accelerator {ACCELERATOR}",
+        machine=f"--accelerator {ACCELERATOR} --data_path {DATA}",
     params:
-        data_path=lambda wildcards, input: Path(input.data).parent,
-        limit=LIMIT_TEST,
-        run_dir=lambda wildcards, input: Path(input.run[0]).parent,
+        code=evaluation_code("test"),
+        command=f"test.py {LIMIT_TEST} --confusion {RESULTS}/confusion/{{experiment}}/{{run}}.csv",
+        run_dir=lambda wildcards, input: folder(input.run),
     message:
-        "test {wildcards.experiment}/{wildcards.run}"
+        "test {output.csv}"
     shell:
-        "python workflow/scripts/test.py {params.limit} {resources.machine} --threads {threads}"
-        " --data_path {params.data_path} --output {output.evaluation} --confusion {output.confusion} {params.run_dir}"
-        " > {log} 2>&1"
+        "python workflow/scripts/{params.command} {resources.machine} --threads {threads} --output {output.csv}"
+        " {params.run_dir} > {log} 2>&1"
 
 
-rule test_shifted:
+use rule test as test_shifted with:
     input:
-        code=sources("test_shifted.py"),
-        data=run_data,
+        data=data_file,
         run=rules.train.output,
     output:
-        f"{RESULTS}/shifts/{{experiment}}/{{run}}.csv",
+        csv=f"{RESULTS}/shift/{{experiment}}/{{run}}.csv",
     log:
-        f"{RESULTS}/logs/test_shifted/{{experiment}}/{{run}}.log",
+        log_of("test_shifted/{experiment}/{run}"),
     benchmark:
-        f"{RESULTS}/benchmarks/test_shifted/{{experiment}}/{{run}}.tsv"
-    conda:
-        "../../envs/train.yaml"
-    threads: config["threads"]
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=min(1, config["gpus"]),
-        machine=f"--accelerator {ACCELERATOR}",
+        benchmark_of("test_shifted/{experiment}/{run}")
     params:
-        data_path=lambda wildcards, input: Path(input.data).parent,
-        limit=LIMIT_TEST,
-        labels=config["shift"]["labels"],
-        min_shift=config["shift"]["min_shift"],
-        run_dir=lambda wildcards, input: Path(input.run[0]).parent,
-    message:
-        "test {wildcards.experiment}/{wildcards.run} on shifted images"
-    shell:
-        "python workflow/scripts/test_shifted.py --labels {params.labels} --min_shift {params.min_shift} {params.limit}"
-        " {resources.machine} --threads {threads} --data_path {params.data_path} --output {output} {params.run_dir}"
-        " > {log} 2>&1"
+        code=evaluation_code("shift_test"),
+        command=f"test_shifted.py {LIMIT_TEST} {MIN_SHIFT} --labels {' '.join(map(str, config['shift']['labels']))}",

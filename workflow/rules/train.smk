@@ -1,15 +1,14 @@
-# summary.json is written last; the rest of the run folder is no output, because Snakemake deletes outputs before it
-# starts a job again, and an interrupted training goes on from its checkpoint
+# summary.json is written last. The rest of the run folder is no output, because Snakemake deletes outputs before it
+# starts a job again, and an interrupted training continues from its checkpoint.
 rule train:
     input:
-        code=sources("train.py"),
-        data=run_data,
+        data=data_file,
     output:
         f"{RESULTS}/runs/{{experiment}}/{{run}}/summary.json",
     log:
-        f"{RESULTS}/logs/train/{{experiment}}/{{run}}.log",
+        log_of("train/{experiment}/{run}"),
     benchmark:
-        f"{RESULTS}/benchmarks/train/{{experiment}}/{{run}}.tsv"
+        benchmark_of("train/{experiment}/{run}")
     conda:
         "../../envs/train.yaml"
     threads: config["threads"]
@@ -17,14 +16,16 @@ rule train:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=2880,
         gpu=config["gpus"],
-        # a resource and not a parameter: another machine must not make runs stale
-        machine=f"--accelerator {ACCELERATOR} --devices {max(1, config['gpus'])}",
+        # a resource and not a parameter: another machine or folder of data must not make runs stale
+        machine=f"--accelerator {ACCELERATOR} --devices {max(1, config['gpus'])} --data_path {DATA}",
     params:
-        data_path=lambda wildcards, input: Path(input.data).parent,
-        log_path=lambda wildcards, output: Path(output[0]).parents[2],
-        options=lambda wildcards: grid.arguments(RUNS[wildcards.experiment, wildcards.run]),
+        code=training_code,
+        options=lambda wildcards: arguments(options_of(wildcards)),
+        data=data_checksum,
+        dataset=lambda wildcards: dataset_facts(dataset_of(wildcards)),
+        log_path=lambda wildcards, output: folder(output, 3),
     message:
         "train {wildcards.experiment}/{wildcards.run}"
     shell:
-        "python workflow/scripts/train.py --wait {params.options} --threads {threads} {resources.machine} --data_path {params.data_path}"
+        "python workflow/scripts/train.py --wait {params.options} --threads {threads} {resources.machine}"
         " --log_path {params.log_path} --exp_name {wildcards.experiment} --version {wildcards.run} > {log} 2>&1"

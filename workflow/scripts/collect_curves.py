@@ -1,21 +1,21 @@
-"""Put the learning curves of runs together into one long CSV."""
+"""Collect the learning curves of runs in one CSV."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from collect_csv import concatenate
 from relative_performer.cli import ArgumentParser, run
 from relative_performer.files import write_csv
-from relative_performer.frames import read_csv
+from relative_performer.results.collect import concatenate
+from relative_performer.results.read import read_csv
 
 CURVE = dict.fromkeys(("epoch", "step", "train/loss", "train/acc", "val/loss", "val/acc"), str)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Put RUN_DIR/metrics.csv of every run together, row under row, with run_dir as the first column.\n"
+        description="Collect RUN_DIR/metrics.csv of every run in one CSV, with run_dir as the first column.\n"
         "A row is an epoch: " + ", ".join(CURVE) + ".",
         epilog="example:\n  collect_curves.py --out results/paper/learning_curves.csv lightning_logs/default/version_*",
     )

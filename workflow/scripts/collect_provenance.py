@@ -1,19 +1,20 @@
-"""Put together where the numbers of runs come from: options, data, checkpoint, code and packages."""
+"""Collect where the numbers of runs come from: options, data, checkpoint, code and packages."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from relative_performer.cli import ArgumentParser, UserError, run
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.errors import UserError
 from relative_performer.files import write_atomically
-from relative_performer.provenance import provenance
+from relative_performer.runs.provenance import provenance
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         description="Write a JSON file with an entry per run: run_dir, hparams (with the SHA-256 of the data),\n"
         "summary, checkpoint and its SHA-256, and every attempt at the training with its host, its packages and the\n"
-        "SHA-256 of every file of code that it used.",
+        "SHA-256 of every file of code that computed its numbers.",
         epilog="example:\n  collect_provenance.py --out results/paper/provenance.json results/paper/runs/*/*",
     )
     parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="folder that train.py made")

@@ -1,13 +1,14 @@
-"""Put the training times of runs together into one CSV."""
+"""Collect the training times of runs in one CSV."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from relative_performer.cli import ArgumentParser, UserError, run
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.errors import UserError
 from relative_performer.files import write_csv
-from relative_performer.runs import read_hparams, read_summary
+from relative_performer.runs.folders import read_hparams, read_summary
 
 HPARAMS = ("accelerator", "devices", "threads")
 SUMMARY = ("epochs", "images_seen", "seconds")
@@ -15,9 +16,9 @@ SUMMARY = ("epochs", "images_seen", "seconds")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Write how long every run trained: run_dir, " + ", ".join((*HPARAMS, *SUMMARY)) + ". Seconds are\n"
-        "of all epochs with their validation, over all attempts. They differ from machine to machine, unlike what\n"
-        "the other CSV files hold.",
+        description="Write how long every run trained: run_dir, " + ", ".join((*HPARAMS, *SUMMARY)) + ".\n"
+        "Seconds are of all epochs with their validation, over all attempts. Unlike the numbers in the other CSV\n"
+        "files they depend on the machine.",
         epilog="example:\n  collect_times.py --out results/paper/training_times.csv results/paper/runs/*/*",
     )
     parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="folder that train.py made")

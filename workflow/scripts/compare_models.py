@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from relative_performer.cli import ArgumentParser, run
-from relative_performer.frames import read_evaluations, settings_of, varied_options
-from relative_performer.intervals import STATISTICS, statistics_of
-from relative_performer.tables import OVER_SEEDS, percent, write_tables
+from relative_performer.results.configurations import settings_of, varied_options
+from relative_performer.results.intervals import STATISTICS, statistics_of
+from relative_performer.results.read import read_evaluations
+from relative_performer.results.tables import OVER_SEEDS, percent, write_tables
 
 PLACE = ["experiment", "dataset", "embedding_type"]
 COLUMNS = [*PLACE, "first", "second", "n_seeds", "seeds", *(f"difference_{name}" for name in STATISTICS)]

@@ -8,21 +8,15 @@ import numpy as np
 import pandas as pd
 
 from relative_performer.cli import ArgumentParser, run
-from relative_performer.frames import in_order, read_evaluations
-from relative_performer.intervals import STATISTICS, statistics_of
-from relative_performer.names import DATASETS, PERFORMERS
-from relative_performer.published import OPTIONS, read_published, unusual
-from relative_performer.tables import OVER_SEEDS, number, percent, write_tables
+from relative_performer.data import DATASETS
+from relative_performer.models import MODELS
+from relative_performer.results.intervals import STATISTICS, statistics_of
+from relative_performer.results.published import OPTIONS, read_published, unusual
+from relative_performer.results.read import in_order, read_evaluations
+from relative_performer.results.tables import OVER_SEEDS, number, percent, write_tables
 
 PLACE = ["model", "dataset", "embedding_type"]
-# what the published tables do not name: whoever changes it trains another model
-UNNAMED = {
-    "attn_dropout": "0.1", "ff_dropout": "0.1", "key_stabilizer": "batch", "class_position": "corner",
-    "no_projection": "false", "patience": "20", "tested": "best", "max_norm": "0.5", "beta2": "0.98",
-    "precision": "32-true", "accumulate": "1",
-}  # fmt: skip
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
-TRAINING_IMAGES = {"MNIST": 55_000, "FashionMNIST": 55_000, "CIFAR10": 45_000}
 BASELINE_EPOCHS = 20
 NOTE = (
     f"Percent: ours as {OVER_SEEDS}; published: one run. Difference: ours minus published. Within: whether the "
@@ -47,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the three files")
     options = parser.parse_args(arguments)
     table = reproduction(read_evaluations(options.evaluations), read_published(options.published, options.cnn))
-    sections = {name: _cells(table[table["dataset"] == name]) for name in in_order(table["dataset"], DATASETS)}
+    sections = {name: _cells(table[table["dataset"] == name]) for name in in_order(table["dataset"], list(DATASETS))}
     counts = ", ".join(f"{(table['status'] == name).sum()} {name}" for name in ("full", "reduced", "not run"))
     note = f"{len(table)} rows: {counts}. {NOTE}"
     write_tables(options.out / "reproduction", table, sections, "Ours beside the published results", note)
@@ -105,20 +99,13 @@ def matching(runs: pd.DataFrame, row: Mapping[Hashable, Any]) -> pd.DataFrame:
     for name in [*PLACE, *OPTIONS]:
         if row[name]:
             same &= _normal(runs, name) == normal(row[name])
-    for name, value in unnamed(row["model"]).items():
+    for name, value in MODELS[str(row["model"])].published.items():
         same &= _normal(runs, name).isin(["", normal(value)])
     # an equal seed is an equal run: twice the same is no second sample
     chosen = runs[same].sort_values("scale", key=lambda scales: scales.str.len() > 0, kind="stable")
     if (chosen["scale"] == "").any():
         chosen = chosen[chosen["scale"] == ""]
     return chosen.drop_duplicates("seed")
-
-
-def unnamed(model: str) -> dict[str, str]:
-    """Return the options of the published runs of a model that their tables do not name."""
-    if model in PERFORMERS:
-        return UNNAMED
-    return {"learning_rate": "3e-05" if model == "LinformerViT" else "0.0002", "batch_size": "32", "tested": "last"}
 
 
 def _normal(runs: pd.DataFrame, name: str) -> pd.Series:
@@ -139,20 +126,24 @@ def scale(run: Mapping[Hashable, Any]) -> str:
 
 
 def _reductions(run: Mapping[Hashable, Any]) -> Iterator[str]:
-    full = {"train": TRAINING_IMAGES.get(run["dataset"]), "val": 5_000, "test": 10_000}
+    if run["dataset"] not in DATASETS or run["model"] not in MODELS:
+        yield "unknown model or dataset"
+        return
+    full = dict(zip(SPLITS, DATASETS[str(run["dataset"])].images, strict=True))
     for split, words in SPLITS.items():
         count, limit = _count(run, f"{split}_images"), _count(run, f"limit_{split}")
         of = full[split]
         if count is None:
             yield f"unknown number of {words} images"
-        elif of is None or count < of or (limit is not None and limit < of):
+        elif count < of or (limit is not None and limit < of):
             yield f"{count:,} {words} images"
     epochs, most = _count(run, "epochs"), _count(run, "max_epochs")
     if epochs is None:
         yield "unknown number of epochs"
         return
     # the baselines were published after a fixed number of epochs, the Performers after early stopping
-    early = (most is not None and epochs >= most) if run["model"] in PERFORMERS else epochs < BASELINE_EPOCHS
+    few = most is not None and epochs >= most
+    early = epochs < BASELINE_EPOCHS if MODELS[str(run["model"])].baseline else few
     if early or _ended_by_steps(run, epochs):
         yield f"{epochs} epoch{'s' * (epochs != 1)}"
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from relative_performer.cli import ArgumentParser, UserError, run
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.errors import UserError
 from relative_performer.files import write_csv
-from relative_performer.frames import read_csv, read_evaluations, settings_of, varied_options
-from relative_performer.intervals import STATISTICS, statistics_of
-from relative_performer.plotting import join
-from relative_performer.tables import OVER_SEEDS, markdown, number, percent, write_tables
+from relative_performer.models import MODELS
+from relative_performer.results.configurations import join, settings_of, varied_options
+from relative_performer.results.intervals import STATISTICS, statistics_of
+from relative_performer.results.read import read_csv, read_evaluations
+from relative_performer.results.tables import OVER_SEEDS, markdown, number, percent, write_tables
 
 PLACE = ["experiment", "dataset", "model", "settings"]
 SHIFT = {"run_dir": str, "shift": int, "accuracy_mean": float}
@@ -18,13 +20,13 @@ FAR, EDGE = 6, 8  # columns; the published shift test ends at 8
 SHIFTS = range(-EDGE, EDGE + 1)
 QUANTITIES = {
     "center": "Accuracy at shift 0",
-    "lost": f"Accuracy lost: at shift 0, minus the mean over all shifts of at least {FAR} columns",
+    "lost": f"Accuracy lost: accuracy at shift 0 minus its mean over all shifts of at least {FAR} columns",
     "left": f"Accuracy at shift −{EDGE}",
     "right": f"Accuracy at shift +{EDGE}",
     "skew": f"Accuracy at shift +{EDGE} minus that at −{EDGE}",
 }
-ABSOLUTE = "Performer"
-RELATIVE = ("RelativePerformer", "ClippedRelativePerformer")
+(ABSOLUTE,) = (name for name, model in MODELS.items() if model.positions == "absolute")
+RELATIVE = [name for name, model in MODELS.items() if model.positions == "relative"]
 LEAST_CENTER, LEAST_LOST, MOST_SHARE = 0.95, 0.30, 0.25
 EPILOG = f"""\
 example:
@@ -32,10 +34,10 @@ example:
 
 Both folders hold model_evaluations.csv and a DATASET_shift.csv of every dataset, as the pipeline writes them. The
 claim, of every dataset:
-  - Performer and both relative models are right in at least {LEAST_CENTER:.0%} of the images that are not shifted;
-  - over the shifts of at least {FAR} columns Performer loses {100 * LEAST_LOST:.0f} points or more, the relative models
-    at most {MOST_SHARE:.0%} of what it loses, and their 95 % intervals over the seeds do not overlap with its own.
-An experiment without Performer is judged by the Performer of the same dataset that another one has.
+  - {ABSOLUTE} and the relative models classify at least {LEAST_CENTER:.0%} of the unshifted images correctly;
+  - over the shifts of at least {FAR} columns {ABSOLUTE} loses {100 * LEAST_LOST:.0f} points or more; the relative
+    models lose at most {MOST_SHARE:.0%} of that, and their 95 % intervals over seeds do not overlap with its own.
+An experiment without {ABSOLUTE} is compared with the {ABSOLUTE} of the same dataset in another experiment.
 """
 
 
@@ -122,30 +124,30 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame, results: Path, reference: 
 def judge(summary: pd.DataFrame) -> pd.DataFrame:
     """Return a row per part of the claim, with the columns of PLACE and part, value, limit and holds.
 
-    Raises UserError if a dataset has no Performer to compare with.
+    Raises UserError if a dataset has no model with absolute positions to compare with.
     """
     rows = []
     for row in summary[summary["model"].isin([ABSOLUTE, *RELATIVE])].to_dict("records"):
         center, lost = row["center_mean"], row["lost_mean"]
-        parts = [("right at shift 0", center, LEAST_CENTER, center >= LEAST_CENTER)]
+        parts = [("accuracy at shift 0", center, LEAST_CENTER, center >= LEAST_CENTER)]
         if row["model"] == ABSOLUTE:
             parts.append(("loses much", lost, LEAST_LOST, lost >= LEAST_LOST))
         else:
             absolute = _absolute(summary, row["experiment"], row["dataset"])
             most, low = MOST_SHARE * absolute["lost_mean"], absolute["lost_low"]
             parts.append(("loses little", lost, most, lost <= most))
-            parts.append(("interval apart from Performer's", row["lost_high"], low, row["lost_high"] < low))
+            parts.append((f"interval apart from {ABSOLUTE}'s", row["lost_high"], low, row["lost_high"] < low))
         place = {name: row[name] for name in PLACE}
         rows += [place | dict(zip(("part", "value", "limit", "holds"), part, strict=True)) for part in parts]
     return pd.DataFrame(rows)
 
 
 def _absolute(summary: pd.DataFrame, experiment: str, dataset: str) -> pd.Series:
-    rivals = summary[(summary["model"] == ABSOLUTE) & (summary["dataset"] == dataset)]
-    if rivals.empty:
+    absolute = summary[(summary["model"] == ABSOLUTE) & (summary["dataset"] == dataset)]
+    if absolute.empty:
         raise UserError(f"no {ABSOLUTE} was tested on {dataset}: there is nothing to compare {experiment} with")
-    own = rivals[rivals["experiment"] == experiment]
-    return (rivals if own.empty else own).iloc[0]
+    own = absolute[absolute["experiment"] == experiment]
+    return (absolute if own.empty else own).iloc[0]
 
 
 def _claim_cells(claims: pd.DataFrame) -> list[list[str]]:

@@ -1,8 +1,8 @@
-"""Measure how far a trained Performer is from translational equivariance, and what keeps it from it."""
+"""Measure how far a trained model is from translational equivariance, by source of the difference."""
 
 from pathlib import Path
 
-from relative_performer.cli import integer, run, test_parser
+from relative_performer.cli import run, test_parser
 
 EPILOG = """\
 example:
@@ -10,26 +10,26 @@ example:
 
 Test images of all classes with room for MIN_SHIFT columns on both sides (the first 64, or --limit_test) are moved by
 -MIN_SHIFT to +MIN_SHIFT columns. The CSV has a row per variant of the model and shift: consistency (the fraction of
-images whose predicted class stays) and the change of the logits, mean and maximum over images, in units of their spread
-over images. The variants:
+images whose predicted class stays the same) and the change of the logits, mean and maximum over images, in units of
+their spread over images. The variants, each with the options of those above it:
   as trained             as test_shifted.py tests it
   stabiliser per image   --key_stabilizer head: an image's logits depend on no other image
-  class token nowhere    --class_position none (ClippedRelativePerformer)
-  exact softmax          --no_projection: what is left is due to the border and to positions (the others)
+  class token nowhere    --class_position none, for models with this option
+  exact softmax          --no_projection, for models with this option: positions and the border remain
   redrawn                new random features, 1 to 16 times as many, three draws each, for the two largest shifts
 """
 
 
 def main() -> None:
     parser = test_parser(__doc__, EPILOG)
-    parser.add_argument("--min_shift", type=integer(1, 15), default=8, metavar="M", help="largest shift (default 8)")
+    parser.add_min_shift(default=8)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run that train.py made")
     arguments = parser.parse_args()
 
-    from relative_performer.devices import ready
-    from relative_performer.equivariance import equivariance
-    from relative_performer.evaluation import TrainedRun
+    from relative_performer.evaluation.equivariance import equivariance
+    from relative_performer.evaluation.trained_run import TrainedRun
     from relative_performer.files import write_csv
+    from relative_performer.training.devices import ready
 
     with ready(arguments.accelerator, arguments.threads) as device:
         trained = TrainedRun(arguments.run_dir, arguments.data_path, device)

@@ -1,4 +1,4 @@
-"""Turn a run folder of the paper's authors' code into one that the test commands take."""
+"""Convert a run folder of the paper's authors' code for the test commands."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ example:
   test.py --output results.csv imported/version_3
 
 AUTHORS_RUN_DIR holds hparams.yaml and one checkpoint, checkpoints/*.ckpt, which is read as weights and plain data only.
-Their content_rel_attn had no effect; a run with it is imported as the model that really ran, without it.
+Their content_rel_attn had no effect: a run with it is imported as the model that ran, without it.
 """
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="the run folder to make")
     arguments = parser.parse_args()
 
-    from relative_performer.checkpoints import import_run
+    from relative_performer.runs.authors import import_run
 
     for line in import_run(arguments.authors_run_dir, arguments.out):
         print(line)

@@ -3,12 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from relative_performer.cli import ArgumentParser, run
-from relative_performer.frames import PLACE, read_evaluations, varied_options
-from relative_performer.intervals import statistics_of
-from relative_performer.tables import OVER_SEEDS, percent, write_tables
+from relative_performer.results.accuracy import write_accuracies
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,63 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("evaluations", type=Path, metavar="EVALUATIONS.csv", help="one row per run")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the three files")
     options = parser.parse_args(arguments)
-    summary = summarize(read_evaluations(options.evaluations))
-    sections = {str(name): _cells(part) for name, part in summary.groupby("experiment", observed=True)}
-    note = f"Percent: {OVER_SEEDS}. The best of each dataset is bold."
-    write_tables(options.out / "accuracy", summary, sections, "Test accuracy", note)
-
-
-def summarize(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per experiment, model, dataset, embedding and varied options, over the seeds.
-
-    Columns after these: n_seeds, n_parameters, and mean, sample standard deviation and both ends of the bootstrap
-    interval (X_mean, X_std, X_low, X_high; all but the mean NaN for one seed) of test/acc, val/acc and images_seen,
-    and the run_dirs; `marks` counts the runs whose `state`, if they have one, is not finished.
-    """
-    groups = runs.groupby(["experiment", *PLACE, *varied_options(runs)], observed=True)
-    summary = groups.agg(
-        n_seeds=("test/acc", "count"),
-        n_parameters=("n_parameters", "first"),
-        **statistics_of("test/acc", "val/acc", "images_seen"),
-    )
-    marks = groups["state"].agg(_marks).rename("marks") if "state" in runs else ""
-    names = groups["run_dir"].agg("; ".join).rename("run_dirs")
-    return summary.astype({"n_parameters": "Int64"}).assign(marks=marks).join(names).reset_index()
-
-
-def _marks(states: pd.Series) -> str:
-    counts = states.str.split(" ").str[0].value_counts().drop("finished", errors="ignore")
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-
-
-def _cells(part: pd.DataFrame) -> list[list[str]]:
-    """Return the header and the rows of one experiment's table."""
-    options = varied_options(part[_row_columns(part)])
-    rows = ["model", "embedding_type", *options]
-    part = part.assign(text=_texts(part)).sort_values(rows).astype(dict.fromkeys(rows, str))
-    datasets = [str(name) for name in part["dataset"].cat.remove_unused_categories().cat.categories]
-    table = [["model", "embedding", *options, *datasets, "runs"]]
-    for place, group in part.groupby(rows, sort=False):
-        of = group.set_index("dataset")
-        counts = [str(of["n_seeds"].get(name, 0)) for name in datasets]
-        runs = counts[0] if len(set(counts)) == 1 else "/".join(counts)
-        table.append([*map(str, place), *(of["text"].get(name, "") for name in datasets), runs])
-    return table
-
-
-def _row_columns(summary: pd.DataFrame) -> list[str]:
-    return list(summary.columns[: summary.columns.get_loc("n_seeds")])
-
-
-def _texts(part: pd.DataFrame) -> list[str]:
-    rounded = (100 * part["test/acc_mean"]).round(2)
-    rivals = rounded.groupby(part["dataset"], observed=True)
-    best = (rounded == rivals.transform("max")) & (rivals.transform("size") > 1)
-    marks = [f" ({marks})" if marks else "" for marks in part["marks"]]
-    texts = [
-        (percent(row, "test/acc_") + mark).strip() for row, mark in zip(part.to_dict("records"), marks, strict=True)
-    ]
-    return [f"**{text}**" if first else text for text, first in zip(texts, best, strict=True)]
+    write_accuracies(options.evaluations, options.out)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from relative_performer import names, plotting
 from relative_performer.cli import ArgumentParser, run
-from relative_performer.frames import in_order, read_evaluations
-from relative_performer.intervals import interval
+from relative_performer.data import DATASETS
+from relative_performer.results import plotting
+from relative_performer.results.configurations import describe
+from relative_performer.results.intervals import interval
+from relative_performer.results.read import in_order, read_evaluations
 
 LINE = 0.23  # inches
 
@@ -30,11 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def accuracy_figure(evaluations: pd.DataFrame) -> Figure:
     """Return the figure of the evaluations: a bar per configuration and dataset, its value beside it."""
-    runs = plotting.describe(evaluations).merge(evaluations[["run_dir", "test/acc"]], on="run_dir")
+    runs = describe(evaluations).merge(evaluations[["run_dir", "test/acc"]], on="run_dir")
     runs = runs.assign(place=_places(runs))
     rows = plotting.rows_of_panels(runs, ["experiment"])
     heights = [LINE * part["place"].nunique() + 0.5 for _, part in rows]
-    datasets = in_order(runs["dataset"], names.DATASETS)
+    datasets = in_order(runs["dataset"], list(DATASETS))
     figure, axes = plotting.grid(heights, datasets, width=2.9, sharex=True, sharey="row")
     figure.set_figwidth(figure.get_figwidth() + 0.055 * runs["place"].str.len().max())
     for (title, part), line in zip(rows, axes, strict=True):

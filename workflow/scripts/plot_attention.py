@@ -9,9 +9,10 @@ import seaborn as sns
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from relative_performer import plotting
-from relative_performer.cli import ArgumentParser, UserError, run
-from relative_performer.frames import read_csv
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.errors import UserError
+from relative_performer.results import plotting
+from relative_performer.results.read import read_csv
 
 MAPS = {"run_dir": str, "layer": int, "head": int, "row": int, "column": int, "weight": float}
 

@@ -9,10 +9,12 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from relative_performer import plotting
-from relative_performer.cli import ArgumentParser, UserError, choice, run
-from relative_performer.frames import read_csv, read_evaluations
-from relative_performer.names import CLASSES
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.data import DATASETS
+from relative_performer.errors import UserError
+from relative_performer.results import plotting
+from relative_performer.results.configurations import describe, join
+from relative_performer.results.read import read_csv, read_evaluations
 
 CONFUSION = {"run_dir": str, "label": int, "prediction": int, "images": int}
 COLUMNS = 4
@@ -27,17 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "  plot_confusion.py MNIST --evaluations results/paper/model_evaluations.csv \\\n"
         "    --confusion results/paper/MNIST_confusion.csv --out figures/paper",
     )
-    parser.add_argument("dataset", type=choice("dataset", tuple(CLASSES)), metavar="DATASET", help=", ".join(CLASSES))
+    parser.add_dataset()
     parser.add_argument("--evaluations", type=Path, required=True, metavar="CSV", help="one row per run")
     parser.add_argument(
         "--confusion", type=Path, required=True, metavar="CSV", help="one row per run, label and prediction"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figure")
     options = parser.parse_args(arguments)
-    runs = plotting.describe(read_evaluations(options.evaluations))
+    runs = describe(read_evaluations(options.evaluations))
     once = ("run_dir", "label", "prediction")
-    counts = plotting.join(runs, read_csv(options.confusion, CONFUSION, once), options.confusion)
-    classes = CLASSES[options.dataset]
+    counts = join(runs, read_csv(options.confusion, CONFUSION, once), options.confusion)
+    classes = DATASETS[options.dataset].classes
     if not set(counts["label"]) | set(counts["prediction"]) <= set(range(len(classes))):
         raise UserError(f"{options.confusion}: {options.dataset} has the classes 0 to {len(classes) - 1} only")
     plotting.save(confusion_figure(counts, classes), options.out, f"confusion_{options.dataset}")

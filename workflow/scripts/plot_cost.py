@@ -8,11 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from relative_performer import plotting
 from relative_performer.cli import ArgumentParser, run
-from relative_performer.frames import in_order, read_csv, read_evaluations
-from relative_performer.intervals import interval
-from relative_performer.names import DATASETS, EMBEDDINGS
+from relative_performer.data import DATASETS
+from relative_performer.models.options import EMBEDDINGS
+from relative_performer.results import plotting
+from relative_performer.results.configurations import describe, join
+from relative_performer.results.intervals import interval
+from relative_performer.results.read import in_order, read_csv, read_evaluations
 
 TIMES = {"run_dir": str, "seconds": float}
 COSTS = {"n_parameters": "Parameters", "minutes": "Training time (minutes)"}
@@ -33,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figure")
     options = parser.parse_args(arguments)
     evaluations = read_evaluations(options.evaluations)
-    runs = plotting.describe(evaluations).merge(evaluations[["run_dir", "test/acc", "n_parameters"]], on="run_dir")
-    times = plotting.join(runs, read_csv(options.times, TIMES, once=("run_dir",)), options.times)
+    runs = describe(evaluations).merge(evaluations[["run_dir", "test/acc", "n_parameters"]], on="run_dir")
+    times = join(runs, read_csv(options.times, TIMES, once=("run_dir",)), options.times)
     plotting.save(cost_figure(times.assign(minutes=times["seconds"] / 60)), options.out, "cost")
 
 
 def cost_figure(runs: pd.DataFrame) -> Figure:
     """Return the figure of runs with their test/acc, n_parameters and minutes."""
-    datasets = in_order(runs["dataset"], DATASETS)
+    datasets = in_order(runs["dataset"], list(DATASETS))
     figure, axes = plotting.grid([2.6] * len(datasets), list(COSTS.values()), width=3.6, sharey=True, sharex="col")
     for dataset, line in zip(datasets, axes, strict=True):
         line[0].set_ylabel(f"{dataset}\nTest accuracy")

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from relative_performer import plotting
 from relative_performer.cli import ArgumentParser, run
-from relative_performer.frames import read_csv, read_evaluations
-from relative_performer.intervals import high, low
+from relative_performer.results import plotting
+from relative_performer.results.configurations import describe, join
+from relative_performer.results.intervals import high, low
+from relative_performer.results.read import read_csv, read_evaluations
 
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 6, "markeredgewidth": 1.2, "markeredgecolor": "black"}
 CURVES = {"run_dir": str, "epoch": int, "train/acc": float, "val/acc": float}
@@ -33,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figure")
     options = parser.parse_args(arguments)
     evaluations = read_evaluations(options.evaluations)
-    runs = plotting.describe(evaluations)
+    runs = describe(evaluations)
     runs = runs.merge(evaluations[["run_dir", "patience"]], on="run_dir")
-    curves = plotting.join(runs, read_csv(options.curves, CURVES, once=("run_dir", "epoch")), options.curves)
+    curves = join(runs, read_csv(options.curves, CURVES, once=("run_dir", "epoch")), options.curves)
     plotting.save(curves_figure(curves), options.out, "learning_curves")
 
 

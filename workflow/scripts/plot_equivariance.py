@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from relative_performer import plotting
 from relative_performer.cli import ArgumentParser, run
-from relative_performer.frames import read_csv
-from relative_performer.names import PERFORMERS
+from relative_performer.models import MODELS
+from relative_performer.results import plotting
+from relative_performer.results.read import read_csv
 
 CHANGES = {"variant": str, "multiple": int, "shift": int, "consistency": float, "change_mean": float}
 LOOKS: dict[str, dict[str, Any]] = {
@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def model_path(text: str) -> tuple[str, Path]:
     """Argparse type: MODEL=CSV."""
     model, _, path = text.partition("=")
-    if model not in PERFORMERS or not path:
-        raise argparse.ArgumentTypeError(f"{text!r} is not MODEL=CSV; models: {', '.join(PERFORMERS)}")
+    if model not in MODELS or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is not MODEL=CSV; models: {', '.join(MODELS)}")
     return model, Path(path)
 
 

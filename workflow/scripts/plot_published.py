@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from plot_shift import shift_figure
-from relative_performer import plotting
 from relative_performer.cli import ArgumentParser, run
-from relative_performer.published import read_shifts
+from relative_performer.results import plotting
+from relative_performer.results.published import read_shifts
+from relative_performer.results.shift_figure import shift_figure
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

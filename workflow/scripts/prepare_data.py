@@ -1,12 +1,13 @@
-#!/usr/bin/env python3
-"""Download a dataset, check it, and write it as one file of 32x32 images that every run loads."""
+"""Download a dataset, check it, and write it as one file of images that every run loads."""
 
 import argparse
 import re
 from pathlib import Path
 
-from relative_performer import cli, data, download, preparation
-from relative_performer.names import DATASETS
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.data import DATASETS
+from relative_performer.data.download import TIMEOUT
+from relative_performer.options import positive_float
 
 EPILOG = """\
 examples:
@@ -15,29 +16,33 @@ examples:
   prepare_data.py Digits --out data/Digits.npz          (part of scikit-learn: nothing to download)
 
 FILE is an uncompressed npz with, for the splits train, val and test, the arrays
-  SPLIT_images   uint8 (N, 32, 32, C), rows from the top, C = 3 for CIFAR10 and 1 otherwise
-  SPLIT_labels   int64 (N,), 0..9
-and is to be named DATASET.npz. MNIST and FashionMNIST are enlarged from 28x28 (bilinear). Validation is 5,000
-training images drawn with seed 42; Digits are split into 1,297, 250 and 250.
+  SPLIT_images   uint8 (N, h, w, c), rows from the top; 32x32 pixels, c = 3 for CIFAR10 and 1 otherwise
+  SPLIT_labels   int64 (N,), the class
+and is to be named DATASET.npz. MNIST's images are enlarged from 28x28 (bilinear). Validation is 5,000 training images
+drawn with seed 42; Digits are split into 1,297, 250 and 250.
 
-Archives are checked by MD5 and kept, so a second call downloads nothing, and one that was interrupted continues.
-A mirror has them as mnist/train-images-idx3-ubyte.gz, fashion-mnist/..., cifar10/cifar-10-python.tar.gz, or
-directly in its folder."""
+Archives are checked by MD5 and kept, so a second call downloads nothing, and an interrupted call continues. A mirror
+has them as mnist/train-images-idx3-ubyte.gz, cifar10/cifar-10-python.tar.gz and so on, or directly in its folder."""
 
 
 def main() -> None:
     arguments = parse_arguments()
+
+    from relative_performer.data.archives import prepare
+    from relative_performer.data.prepared import SPLITS, save
+
     out = arguments.out
     folder = arguments.download_dir or out.parent / "archives" / arguments.dataset
-    arrays = preparation.prepare(arguments.dataset, folder, arguments.mirror, dict(arguments.md5), arguments.timeout)
-    data.save(arrays, out)
-    counts = ", ".join(f"{len(arrays[f'{split}_labels']):,} {split}" for split in data.SPLITS)
+    entry = DATASETS[arguments.dataset]
+    arrays = prepare(entry, folder, arguments.mirror, dict(arguments.md5), arguments.timeout)
+    save(arrays, out)
+    counts = ", ".join(f"{len(arrays[f'{split}_labels']):,} {split}" for split in SPLITS)
     print(f"{out}: {counts} images")
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = cli.ArgumentParser(description=__doc__, epilog=EPILOG)
-    parser.add_argument("dataset", metavar="DATASET", type=cli.choice("dataset", DATASETS), help=", ".join(DATASETS))
+    parser = ArgumentParser(description=__doc__, epilog=EPILOG)
+    parser.add_dataset()
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the file to write: .../DATASET.npz")
     parser.add_argument("--mirror", metavar="PATH_OR_URL", help="folder or URL to use in place of the official mirrors")
     parser.add_argument(
@@ -57,9 +62,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=cli.positive_float,
-        default=download.TIMEOUT,
-        help="a mirror that does not answer, or sends less than 256 KiB, in this time is given up (default 30)",
+        type=positive_float,
+        default=TIMEOUT,
+        help="time for a mirror to answer, and for every 256 KiB, before the next mirror is tried (default 30)",
     )
     return parser.parse_args()
 
@@ -73,4 +78,4 @@ def checksum(text: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

@@ -1,17 +1,17 @@
-"""Write the attention over relative positions that a trained run has learnt, from its weights alone."""
+"""Write the attention over relative positions that a trained run has learnt, computed from its weights."""
 
 from pathlib import Path
 
-from relative_performer.cli import ArgumentParser, integer, run
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.options import integer
 
 EPILOG = """\
 example:
   relative_attention.py --output attention.csv lightning_logs/default/version_0
 
-CSV columns: run_dir, layer, head, row, column, weight. A row is a pixel of the square around the asking one; its weight
-is the attention that it gets there beside an equal share (1: as much as without positions). RelativePerformer: the
-positional part of query and key alone. ClippedRelativePerformer: its relative heads, for a query without content, that
-is, the bias of the query's affine map.
+CSV columns: run_dir, layer, head, row, column, weight. A row is a pixel of the square around the query's pixel; its
+weight is the attention to it divided by an equal share (1: as much as without positions). How a model's weights give
+its attention stands in its folder, models/MODEL/attention_map.py.
 """
 
 
@@ -22,9 +22,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="the file to write")
     arguments = parser.parse_args()
 
-    from relative_performer.checkpoints import load_run
+    from relative_performer.evaluation.attention_maps import attention_maps
     from relative_performer.files import write_csv
-    from relative_performer.maps import attention_maps
+    from relative_performer.runs.checkpoints import load_run
 
     _, model = load_run(arguments.run_dir)
     table = attention_maps(model, arguments.radius)

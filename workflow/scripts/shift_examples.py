@@ -1,36 +1,37 @@
-"""Write one test image at several shifts as CSV, for the shift figure."""
+"""Write a test image at several shifts as CSV, for the shift figure."""
 
 from pathlib import Path
 
-from relative_performer.cli import ArgumentParser, UserError, choice, class_label, integer, run
-from relative_performer.names import DATASETS
+from relative_performer.cli import ArgumentParser, class_label, run
+from relative_performer.data import DATASETS
+from relative_performer.errors import UserError
 
 SHIFTS = (-6, -3, 0, 3, 6)
 EPILOG = """\
 example:
   shift_examples.py MNIST --min_shift 8 --output examples.csv
 
-The image is the first of its class that the shift test keeps. CSV columns: shift, row, column, value (0 to 255).
+The image is the first one of its class that the shift test uses. CSV columns: shift, row, column, value (0 to 255).
 """
 
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, epilog=EPILOG)
-    parser.add_argument("dataset", type=choice("dataset", DATASETS), metavar="DATASET", help=", ".join(DATASETS))
+    parser.add_dataset()
     parser.add_argument("--data_path", type=Path, default=Path("data"), help="folder with DATASET.npz (default data)")
     parser.add_argument("--label", type=class_label, default=1, metavar="L", help="class of the image (default 1)")
-    parser.add_argument("--min_shift", type=integer(1, 15), default=8, metavar="M", help="largest shift (default 8)")
+    parser.add_min_shift(default=8)
     parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="the file to write")
     arguments = parser.parse_args()
 
     import pandas as pd
     import torch
 
-    from relative_performer.data import load
+    from relative_performer.data.prepared import load
+    from relative_performer.data.shifts import shift_images, shiftable
     from relative_performer.files import write_csv
-    from relative_performer.shifts import shift_images, shiftable
 
-    arrays = load(arguments.dataset, arguments.data_path)
+    arrays = load(DATASETS[arguments.dataset], arguments.data_path)
     images, labels = torch.from_numpy(arrays["test_images"]), torch.from_numpy(arrays["test_labels"])
     kept = images[shiftable(images, labels, [arguments.label], arguments.min_shift)]
     if not len(kept):

@@ -1,4 +1,4 @@
-"""Say how far runs are: a table of those that have begun, wherever they train, and how many have not."""
+"""Show the progress of runs: a table of those that have begun, wherever they train, and how many have not."""
 
 import time
 from collections import Counter
@@ -6,19 +6,22 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from relative_performer.cli import ArgumentParser, UserError, run
-from relative_performer.grid import expand, read_configs
-from relative_performer.progress import STATES, describe
-from relative_performer.runs import find_runs
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.config.grid import expand
+from relative_performer.config.validate import read_configs
+from relative_performer.errors import UserError
+from relative_performer.runs.folders import find_runs
+from relative_performer.runs.progress import STATES, describe
 
 EPILOG = """\
 examples:
   status.py config.yaml                          (with the number of runs that wait)
   watch -n 10 python workflow/scripts/status.py lightning_logs
 
-Everything is read from the run folders, so any machine that sees them will do. A training gives a sign of life every
-10 seconds, or after every step that takes longer; `seen` is how long ago that was. `soonest end` is when early stopping
-ends the run if no further epoch is better than the best so far; `latest end` is by max_epochs and max_steps.
+Everything is read from the run folders, so this works on any machine that has access to them. A training updates its
+progress every 10 seconds, or after every step that takes longer; `seen` is the time since then. `soonest end` is when
+early stopping ends the run if no further epoch is better than the best so far; `latest end` follows from max_epochs and
+max_steps.
 """
 COLUMNS = ("run", "state", "host", "seen", "epoch", "step", "val/acc", "best", "images/s")
 TIMES = ("epoch end", "soonest end", "latest end")

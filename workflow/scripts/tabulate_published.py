@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from relative_performer.cli import ArgumentParser, run
-from relative_performer.frames import in_order
-from relative_performer.names import DATASETS, MODELS
-from relative_performer.published import BASELINES, METRICS, read_published, unusual
-from relative_performer.tables import number, write_tables
+from relative_performer.data import DATASETS
+from relative_performer.models import MODELS
+from relative_performer.results.published import BASELINES, METRICS, read_published, unusual
+from relative_performer.results.read import in_order
+from relative_performer.results.tables import number, write_tables
 
 NOTE = (
     "Percent, one run each: validation / test accuracy. The best test accuracy of each dataset and table is bold. "
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def cells(runs: pd.DataFrame) -> list[list[str]]:
     """Return header and rows: a row per model and options, a column per dataset."""
-    datasets = in_order(runs["dataset"], DATASETS)
+    datasets = in_order(runs["dataset"], list(DATASETS))
     runs = runs.assign(options=[unusual(row) for row in runs.to_dict("records")], text=_texts(runs))
     # plain runs first
     runs = runs.sort_values("options", key=lambda options: options.str.len() > 0, kind="stable")

@@ -1,4 +1,4 @@
-"""Test one trained run: loss and accuracy on the validation and the test split."""
+"""Test a trained run: loss and accuracy on the validation and the test split."""
 
 from pathlib import Path
 
@@ -9,22 +9,23 @@ example:
   test.py --output results.csv --confusion confusion.csv lightning_logs/default/version_0
 
 The CSV has one row: the run's options, val/loss, val/acc, test/loss and test/acc over every image, n_parameters and
-run_dir. The weights are those of the epoch with the highest val/acc, or of the last where the run's option
-`tested` says so. The confusion matrix counts the test images of each label (row) and prediction.
+run_dir. The weights are those of the epoch with the highest val/acc, or of the last epoch if the run has the option
+`test_checkpoint last`. The confusion matrix counts the test images of each label (row) and prediction.
 """
 
 
 def main() -> None:
     parser = test_parser(__doc__, EPILOG)
-    parser.add_argument("--confusion", type=Path, metavar="CSV", help="write the confusion matrix here too")
+    parser.add_argument("--confusion", type=Path, metavar="CSV", help="file for the confusion matrix")
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run that train.py made")
     arguments = parser.parse_args()
 
     import pandas as pd
 
-    from relative_performer.devices import ready
-    from relative_performer.evaluation import TrainedRun, evaluate
+    from relative_performer.evaluation.test import evaluate
+    from relative_performer.evaluation.trained_run import TrainedRun
     from relative_performer.files import write_csv
+    from relative_performer.training.devices import ready
 
     with ready(arguments.accelerator, arguments.threads) as device:
         trained = TrainedRun(arguments.run_dir, arguments.data_path, device)

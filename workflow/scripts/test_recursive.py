@@ -1,16 +1,17 @@
-"""Test every run found at or below some folders, as test.py does for one."""
+"""Test every run at or below some folders, as test.py tests one."""
 
 import sys
 from pathlib import Path
 
-from relative_performer.cli import UserError, run, test_parser
+from relative_performer.cli import run, test_parser
+from relative_performer.errors import UserError
 
 EPILOG = """\
 example:
   test_recursive.py --output results.csv lightning_logs
 
-The CSV has a row for each run. A run that cannot be tested (one that is still training its first epoch, say) is named
-with the reason on stderr, and the exit code is then 2; the others are tested all the same.
+The CSV has a row for each run. A run that cannot be tested, because it still trains its first epoch for example, is
+named with the reason on stderr. The others are tested all the same, and the exit code is then 2.
 """
 
 
@@ -21,10 +22,11 @@ def main() -> None:
 
     import pandas as pd
 
-    from relative_performer.devices import ready
-    from relative_performer.evaluation import TrainedRun, evaluate
+    from relative_performer.evaluation.test import evaluate
+    from relative_performer.evaluation.trained_run import TrainedRun
     from relative_performer.files import write_csv
-    from relative_performer.runs import find_runs
+    from relative_performer.runs.folders import find_runs
+    from relative_performer.training.devices import ready
 
     found = [run_dir for folder in arguments.folders for run_dir in find_runs(folder)]
     if not found:
@@ -37,11 +39,11 @@ def main() -> None:
                 trained = TrainedRun(run_dir, arguments.data_path, device)
                 rows.append(evaluate(trained, arguments.limit_test)[0])
             except UserError as error:
-                print(f"test_recursive.py: left out: {error}", file=sys.stderr)
+                print(f"test_recursive.py: not tested: {error}", file=sys.stderr)
     if rows:
         write_csv(arguments.output, pd.DataFrame(rows))
     if len(rows) < len(found):
-        raise UserError(f"{len(found) - len(rows)} of {len(found)} runs were left out, see above")
+        raise UserError(f"{len(found) - len(rows)} of {len(found)} runs were not tested, see above")
 
 
 if __name__ == "__main__":

@@ -5,21 +5,25 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from relative_performer.cli import ArgumentParser, UserError, choice, integer, nearest, run
-from relative_performer.names import DATASETS, MODELS
-from relative_performer.options import MODEL_OPTIONS, TRAINING_OPTIONS, Option, add_options, check_sizes, options_of
+from relative_performer.cli import ArgumentParser, run
+from relative_performer.config.options import OPTIONS, add_options, check_run, options_of, renamed
+from relative_performer.data import DATASETS
+from relative_performer.errors import UserError, nearest
+from relative_performer.models import MODELS
+from relative_performer.options import Option, choice, integer
 
 EPILOG = """\
 examples:
   train.py Performer MNIST --help                      the options of this model alone
   train.py RelativePerformer Digits --dim 32 --depth 2 --max_epochs 10
-  train.py --exp_name mine --version first ClippedRelativePerformer FashionMNIST --clipping_dist 4
+  train.py --exp_name mine --version first NoposPerformer MNIST --learning_rate 5e-5
 
-A run lands in LOG_PATH/EXP_NAME/VERSION: hparams.yaml with every option, checkpoints/best.ckpt (highest val/acc) and
-last.ckpt, metrics.csv with a row per epoch, TensorBoard events, and at the end summary.json. Training stops when
-val/acc has not risen for PATIENCE epochs. The same command with the same --version resumes an interrupted run: from its
-last whole epoch if it was killed, and from the last step if SIGTERM, SIGUSR1 or ctrl-C stopped it (exit code 75).
-A run has one writer at a time: a second command is refused, or waits (--wait).
+The folder of a run is LOG_PATH/EXP_NAME/VERSION. It has hparams.yaml with every option, checkpoints/best.ckpt (highest
+val/acc) and last.ckpt, metrics.csv with a row per epoch, TensorBoard events, and at the end summary.json. Training
+stops when val/acc has not risen for PATIENCE epochs. The same command with the same --version resumes an interrupted
+run: from its last whole epoch if it was killed, and from the last step if SIGTERM, SIGUSR1 or ctrl-C stopped it (exit
+code 75).
+One command at a time trains a run: a second one is refused, or waits (--wait).
 """
 PLACE = ("log_path", "exp_name", "version", "wait")
 ACCELERATORS = ("auto", "cpu", "cuda")
@@ -32,32 +36,33 @@ def main() -> None:
     data_path = hparams["data_path"]
     hparams["data_path"] = str(data_path)
     try:
-        check_sizes(hparams["model"], hparams)
+        check_run(hparams["model"], hparams["dataset"], hparams)
     except ValueError as error:
         raise UserError(str(error)) from None
 
-    # only now: torch takes seconds to import, which help and errors need not wait for
+    # importing torch takes seconds, which help and wrong arguments need not wait for
     import torch
 
-    from relative_performer.data import load
-    from relative_performer.devices import device_name, hold_gpus, pick_device, set_threads
-    from relative_performer.faults import failure_noted, told
-    from relative_performer.provenance import code_checksum, record_attempt
-    from relative_performer.runs import CODE, checksum, open_run, read_summary
-    from relative_performer.training import train
+    from relative_performer.data.prepared import load
+    from relative_performer.files import checksum
+    from relative_performer.runs.folders import CODE, open_run, read_summary
+    from relative_performer.runs.provenance import code_checksum, dataset_facts, record_attempt
+    from relative_performer.training.devices import device_name, hold_gpus, pick_device, set_threads
+    from relative_performer.training.failures import as_user_errors, record_failure
+    from relative_performer.training.train import train
 
     device = pick_device(hparams["accelerator"], hparams["devices"])
     hparams["accelerator"] = device.type
     set_threads(hparams["threads"])
-    arrays = load(hparams["dataset"], data_path)
+    arrays = load(DATASETS[hparams["dataset"]], data_path)
     hparams["data_sha256"] = checksum(data_path / f"{hparams['dataset']}.npz")
     hparams["threads"] = torch.get_num_threads()
-    hparams[CODE] = code_checksum()
+    hparams |= dataset_facts(hparams["dataset"]) | {CODE: code_checksum(hparams["model"])}
     with open_run(log_path / exp_name, version, hparams, wait) as (run_dir, resume):
         summary = read_summary(run_dir)
         if not summary:
-            with hold_gpus(device, hparams["devices"]), failure_noted(run_dir), told(run_dir):
-                record_attempt(run_dir)
+            with hold_gpus(device, hparams["devices"]), record_failure(run_dir), as_user_errors(run_dir):
+                record_attempt(run_dir, hparams["model"])
                 where = f"{device_name(device)}, {hparams['threads']} CPU threads, {hparams['precision']}"
                 print(f"{'resuming' if resume else 'training'} {run_dir} on {where}", flush=True)
                 summary = train(run_dir, resume, hparams, arrays)
@@ -66,27 +71,29 @@ def main() -> None:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse the command line with the options of the model that it names."""
-    finder = build_parser(MODEL_OPTIONS + TRAINING_OPTIONS)
+    finder = build_parser(OPTIONS.values())
     finder.add_argument("words", nargs="*")
     words = finder.parse_known_intermixed_args([word for word in argv if word not in ("-h", "--help")])[0].words
     model = next((word for word in words if word in MODELS), None)
-    parser = build_parser(options_of(model) if model else MODEL_OPTIONS + TRAINING_OPTIONS)
+    parser = build_parser(options_of(model) if model else OPTIONS.values())
     parser.add_argument("model", type=choice("model", MODELS), metavar="MODEL", help=", ".join(MODELS))
-    parser.add_argument("dataset", type=choice("dataset", DATASETS), metavar="DATASET", help=", ".join(DATASETS))
+    parser.add_dataset()
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
-        parser.error(f"{model} has no option {unknown[0]}: {nearest(unknown[0], parser.option_names())}")
+        name = unknown[0].partition("=")[0]
+        hint = renamed([name.removeprefix("--")]) or f": {nearest(name, parser.option_names())}"
+        parser.error(f"{model} has no option {unknown[0]}{hint}")
     return arguments
 
 
 def build_parser(options: Iterable[Option]) -> ArgumentParser:
-    """The command line with the given options of model and training, without MODEL and DATASET."""
+    """Return the command line with the given options, without MODEL and DATASET."""
     parser = ArgumentParser(usage="%(prog)s [options] MODEL DATASET", description=__doc__, epilog=EPILOG)
-    place = parser.add_argument_group("where the run lands and where the data are")
+    place = parser.add_argument_group("folders of the run and of the data")
     place.add_argument("--log_path", type=Path, default=Path("lightning_logs"), help="default lightning_logs")
     place.add_argument("--exp_name", type=folder_name, default="default", help="default default")
     place.add_argument("--version", type=folder_name, help="default version_X, X counting up")
-    wait_help = "when another process trains this run wait for it, and take its result if the options are the same"
+    wait_help = "wait while another process trains this run, and accept its result if the options are the same"
     place.add_argument("--wait", action="store_true", help=wait_help)
     data_help = "folder with DATASET.npz from prepare_data.py (default data)"
     place.add_argument("--data_path", type=Path, default=Path("data"), help=data_help)

@@ -1,0 +1,125 @@
+"""Several GPUs or processes: who takes which device, and which images."""
+
+import os
+import select
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from helpers import REPOSITORY
+from relative_performer.data.batches import Batches
+from relative_performer.runs import folders
+from relative_performer.training.devices import visible
+
+UUIDS = ["GPU-0a", "GPU-1b", "GPU-2c"]
+HOLDER = """
+import sys
+from pathlib import Path
+from relative_performer.training.devices import hold
+with hold(["GPU-a", "MIG-GPU-b/1/0"], int(sys.argv[2]), Path(sys.argv[1])) as held:
+    print(*held, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "left"),
+    [
+        (None, UUIDS),
+        ("", []),
+        ("-1", []),
+        ("2, 0", ["GPU-2c", "GPU-0a"]),
+        ("GPU-1b,0", ["GPU-1b", "GPU-0a"]),
+        ("GPU-2", ["GPU-2c"]),
+        ("0,7,1", ["GPU-0a"]),
+        ("MIG-5d", ["MIG-5d"]),
+    ],
+)
+def test_visible_devices_are_read_as_cuda_reads_them(chosen, left):
+    assert visible(UUIDS, chosen) == left
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a process that holds so many of two devices until it is killed."""
+    started = []
+
+    def start(count: int) -> subprocess.Popen[str]:
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        process = python(HOLDER, tmp_path / "locks", count, **pipes)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def python(code: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow" / "scripts")} | options.pop("env", {})
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], text=True, env=environment, **options)
+
+
+def said(stream) -> str:
+    """The next line, which has to come within a minute."""
+    assert select.select([stream], [], [], 60)[0], "nothing was said"
+    return stream.readline().strip()
+
+
+def test_a_killed_process_frees_its_device(start):
+    first, second = start(1), start(1)
+    assert {said(first.stdout), said(second.stdout)} == {"GPU-a", "MIG-GPU-b/1/0"}
+    third = start(1)
+    assert said(third.stderr).startswith("waiting until 1 of 2 GPUs are free")
+    first.kill()
+    freed = said(third.stdout)
+    second.kill()
+    assert {freed, said(start(1).stdout)} == {"GPU-a", "MIG-GPU-b/1/0"}
+
+
+def test_who_waits_for_two_devices_holds_none(start):
+    one = start(1)
+    said(one.stdout)
+    both = start(2)
+    assert said(both.stderr).startswith("waiting until 2 of 2")
+    other = start(1)
+    assert said(other.stdout) == "MIG-GPU-b/1/0"
+    one.kill()
+    other.kill()
+    assert said(both.stdout) == "GPU-a MIG-GPU-b/1/0"
+
+
+def test_further_processes_use_the_devices_of_the_first(tmp_path):
+    """nvidia-smi is replaced by a list of pretended GPUs."""
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nprintf '%s\\n' " + " ".join(UUIDS))
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    code = "import os, torch\nfrom relative_performer.training.devices import hold_gpus\n"
+    code += "with hold_gpus(torch.device('cuda'), 2): print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    environment = {"PATH": path, "TMPDIR": str(tmp_path), "CUDA_VISIBLE_DEVICES": "2,1,0"}
+    for further, seen in (({}, "GPU-2c,GPU-1b"), ({folders.JOIN: "run"}, "2,1,0")):
+        with python(code, env=environment | further, stdout=subprocess.PIPE) as process:
+            assert process.communicate()[0].strip() == seen
+    assert {path.name for path in (tmp_path / "relative_performer_gpus").iterdir()} >= {"GPU-2c", "GPU-1b"}
+
+
+def test_further_processes_end_with_the_first(tmp_path):
+    child = "import threading\nfrom relative_performer.training.devices import end_with_parent\nend_with_parent()\n"
+    child += "print('here', flush=True)\nthreading.Event().wait()"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with python(parent, stdout=subprocess.PIPE) as process:
+        assert said(process.stdout) == "here"
+        process.kill()
+        assert said(process.stdout) == ""  # the pipe closes when both have ended
+
+
+@pytest.mark.parametrize(("processes", "parts"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (1, 4)])
+def test_every_image_is_the_own_of_one_part_of_one_process(processes, parts):
+    images, labels = torch.arange(10), torch.arange(10)
+    shares = [list(Batches(images, labels, 3, 0, process, processes, parts)) for process in range(processes)]
+    assert {len(share) for share in shares} == {4 * parts}
+    assert sorted(torch.cat([x[:own] for share in shares for x, _, own, _ in share]).tolist()) == list(range(10))
+    assert all(len(x) and size in (3, 1) for share in shares for x, _, _, size in share)

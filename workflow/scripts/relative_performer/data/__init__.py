@@ -1,0 +1,23 @@
+"""The datasets: an entry for each in the folder `datasets`, and what is done with all of them alike.
+
+A module of that folder with a `DATASET` is a dataset of the project. `datasets/digits.py` is a short example, and
+`dataset.Dataset` says what an entry contains.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import iter_modules
+
+from relative_performer.data import datasets
+from relative_performer.data.dataset import Dataset
+
+
+def _entries() -> dict[str, Dataset]:
+    modules = [import_module(f"{datasets.__name__}.{module.name}") for module in iter_modules(datasets.__path__)]
+    entries = sorted((module.DATASET for module in modules), key=lambda entry: (entry.order, entry.name))
+    return {entry.name: entry for entry in entries}
+
+
+DATASETS: Mapping[str, Dataset] = _entries()
+MOST_CLASSES = max(len(entry.classes) for entry in DATASETS.values())
+LARGEST_SHIFT = max(entry.largest_shift for entry in DATASETS.values())

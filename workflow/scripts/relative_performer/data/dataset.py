@@ -1,0 +1,58 @@
+"""What the project has to know of a dataset."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+Split = tuple[np.ndarray, np.ndarray]  # images (N, h, w, c) uint8 and labels (N,) int64
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The entry of a dataset: N images of h×w pixels with c channels."""
+
+    name: str
+    """The name in command lines, configurations, CSV files and the prepared file NAME.npz."""
+    classes: tuple[str, ...]
+    """The names of the classes; a label is an index into them."""
+    height: int
+    width: int
+    channels: int
+    images: tuple[int, int, int]
+    """The numbers of training, validation and test images."""
+    read: Callable[[Path], Mapping[str, Split]]
+    """Returns the splits `train` and `test`, and `val` unless it is drawn from the training images.
+
+    Gets the folder with the archives. Raises UserError for an archive that cannot be read.
+    """
+    border: bool
+    """Whether the images have a black border into which the shift test can move their content."""
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Mean and standard deviation by channel of images scaled to 0..1; None: they are only scaled."""
+    folder: str = ""
+    """The folder of the archives on a mirror."""
+    mirrors: tuple[str, ...] = ()
+    """The official download addresses, in the order in which they are tried."""
+    archives: Mapping[str, str] = field(default_factory=dict)
+    """The archives and their MD5."""
+    archive_bytes: int = 0
+    """The size of all archives together."""
+    order: int = 1000
+    """The place in lists, tables and figures: ascending, then by name."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape (h, w, c) of an image."""
+        return self.height, self.width, self.channels
+
+    @property
+    def largest_shift(self) -> int:
+        """The largest shift, in pixels, for which an image can have room on both sides; 0 without a border."""
+        return (max(self.height, self.width) - 1) // 2 if self.border else 0
+
+    @property
+    def prepared_bytes(self) -> int:
+        """The size of the prepared file."""
+        return sum(self.images) * (self.height * self.width * self.channels + 8)

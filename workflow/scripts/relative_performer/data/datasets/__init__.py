@@ -1,0 +1,1 @@
+"""The entries of the datasets, a module each."""

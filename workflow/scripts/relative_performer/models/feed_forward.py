@@ -1,0 +1,72 @@
+"""The feed-forward layers of a block. B: images, Q: tokens, D: dim."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from relative_performer.ops.dropout import Dropout, draw_bits, keep_mask, scale
+
+
+class FeedForward(nn.Module):
+    """Affine D → 4D, exact GELU, dropout, affine 4D → D.
+
+    On the CPU the images pass one by one, so that the values between the two maps stay in the cache, and the backward
+    pass applies the GELU again instead of keeping its result.
+    """
+
+    def __init__(self, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.inner = nn.Linear(dim, 4 * dim)
+        self.outer = nn.Linear(4 * dim, dim)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, Q, D) to (B, Q, D)."""
+        if x.is_cuda:
+            return self.outer(self.dropout(gelu(self.inner(x))))
+        weights = [self.inner.weight, self.inner.bias, self.outer.weight, self.outer.bias]
+        if torch.is_autocast_enabled("cpu"):
+            x, *weights = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (x, *weights))
+        return _FeedForward.apply(x, *weights, self.dropout.p if self.training else 0.0)
+
+
+class _FeedForward(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, inner: Tensor, inner_bias: Tensor, outer: Tensor, outer_bias: Tensor, p: float
+    ) -> Tensor:
+        hidden, out = x.new_empty(*x.shape[:-1], len(inner)), torch.empty_like(x)
+        bits = draw_bits(hidden.shape) if p else None
+        outer = outer * scale(p)  # where the factor takes the least time
+        for i in range(len(x)):
+            torch.addmm(inner_bias, x[i], inner.T, out=hidden[i])
+            activated = gelu(hidden[i])
+            if bits is not None:
+                activated *= keep_mask(bits[i], p, x.dtype)
+            torch.addmm(outer_bias, activated, outer.T, out=out[i])
+        ctx.save_for_backward(x, inner, outer, hidden, bits)
+        ctx.p = p
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, inner, outer, hidden, bits = ctx.saved_tensors
+        grad, grad_x = grad.contiguous(), torch.empty_like(x)
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        grad_inner, grad_outer = (torch.zeros_like(weight, dtype=dtype) for weight in (inner, outer))
+        grad_inner_bias = grad_inner.new_zeros(len(inner))
+        for i in range(len(x)):
+            activated, grad_hidden = gelu(hidden[i]), grad[i] @ outer
+            if bits is not None:
+                mask = keep_mask(bits[i], ctx.p, x.dtype)
+                activated *= mask
+                grad_hidden *= mask
+            grad_outer += grad[i].T @ activated
+            grad_hidden = torch.ops.aten.gelu_backward(grad_hidden, hidden[i])
+            grad_inner += grad_hidden.T @ x[i]
+            grad_inner_bias += grad_hidden.sum(0)
+            torch.mm(grad_hidden, inner, out=grad_x[i])
+        grads = grad_inner, grad_inner_bias, grad_outer.mul_(scale(ctx.p)), grad.sum((0, 1))
+        return grad_x, *(total.to(x.dtype) for total in grads), None

@@ -1,0 +1,49 @@
+"""Options that several models have."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from relative_performer.options import Option, integer, positive_int, probability
+
+EMBEDDINGS = ("linear", "MLP", "lookup")
+
+TRANSFORMER = (
+    Option("embedding_type", EMBEDDINGS, "linear", "embedding of a pixel"),
+    Option("dim", integer(1, 16384), 128, "width of a token"),
+    Option("depth", integer(1, 1024), 4, "number of blocks"),
+    Option("heads", integer(1, 1024), 4, "attention heads per block"),
+)
+DROPOUT = (
+    Option("attn_dropout", probability, 0.1, "dropout after attention"),
+    Option("ff_dropout", probability, 0.1, "dropout in the feed-forward layers"),
+)
+KEY_STABILIZER = Option(
+    "key_stabilizer",
+    ("batch", "head"),
+    "batch",
+    "maximum that is subtracted from the keys' exponents: over the batch (as published), or per image and head",
+)
+FAVOR = (
+    Option(
+        "feature_redraw_interval",
+        positive_int,
+        1000,
+        "training steps between redraws of the random features; the step after them redraws",
+    ),
+    Option("no_projection", bool, False, "exact softmax attention instead of random features"),
+)
+# what the published runs of the Performers had beside the options in their tables
+PUBLISHED = {
+    "attn_dropout": "0.1", "ff_dropout": "0.1", "key_stabilizer": "batch", "class_position": "corner",
+    "no_projection": "false", "patience": "20", "test_checkpoint": "best", "gradient_clip_norm": "0.5",
+    "beta2": "0.98", "precision": "32-true", "accumulate_grad_batches": "1",
+}  # fmt: skip
+
+
+def check_heads(options: Mapping[str, Any]) -> None:
+    """Raise ValueError unless `dim` divides into heads that have random features."""
+    dim, heads = options["dim"], options["heads"]
+    if dim % heads:
+        raise ValueError(f"dim {dim} is not divisible by heads {heads}")
+    if dim < 2 * heads:
+        raise ValueError(f"dim {dim} over {heads} heads leaves a width of 1, which has no random features")

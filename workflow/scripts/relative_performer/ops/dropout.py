@@ -1,0 +1,54 @@
+"""Dropout whose random numbers take a CPU a fifth of the time of torch's, which draws a double for every element."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+
+LEVELS = 2**16
+
+
+class Dropout(nn.Module):
+    """Sets elements to zero with probability `p` in training, and scales the others so that the mean stays the same.
+
+    On the CPU `p` is rounded to a multiple of 2^-16.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and self.p):
+            return x
+        return dropout(x, self.p) if x.is_cuda else _Dropout.apply(x, draw_bits(x.shape), self.p)
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bits: Tensor, p: float) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(bits)
+        ctx.p = p
+        return keep_mask(bits, p, x.dtype).mul_(x).mul_(scale(p))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return keep_mask(ctx.saved_tensors[0], ctx.p, grad.dtype).mul_(grad).mul_(scale(ctx.p)), None, None
+
+
+def draw_bits(shape: torch.Size) -> Tensor:
+    """Draw uniform random numbers of 16 bits (int16, on the CPU), from which `keep_mask` is computed."""
+    bits = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # 4 numbers each
+    # a copy, since a compiled model cannot keep a view that changes the type
+    return bits.view(torch.int16)[: shape.numel()].view(shape).clone()
+
+
+def keep_mask(bits: Tensor, p: float, dtype: torch.dtype) -> Tensor:
+    """Return 1 for the elements to keep, else 0; as `dtype`, since products with bool are slow on a CPU."""
+    return torch.ge(bits, round(p * LEVELS) - LEVELS // 2, out=torch.empty(bits.shape, dtype=dtype))
+
+
+def scale(p: float) -> float:
+    """Return the factor for the elements that are kept, 1/(1 − p)."""
+    return LEVELS / (LEVELS - round(p * LEVELS))

@@ -1,0 +1,1 @@
+"""Results: reading them, statistics, tables and the style of figures. Nothing here needs torch."""

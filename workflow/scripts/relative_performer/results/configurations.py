@@ -1,0 +1,55 @@
+"""Configurations, that is, runs that differ in their seed alone: told apart by the options that vary."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from relative_performer.errors import UserError
+from relative_performer.results.read import PLACE, option_columns
+
+
+def varied_options(runs: pd.DataFrame) -> list[str]:
+    """Return the options that differ between runs of the same experiment, model, dataset and embedding."""
+    counts = runs.groupby(["experiment", *PLACE], observed=True)[option_columns(runs)].nunique()
+    return [str(option) for option in counts if counts[option].max() > 1]
+
+
+def settings_of(runs: pd.DataFrame, options: Sequence[str]) -> list[str]:
+    """Return for every run the text ", option value" of each given option that the run has."""
+    rows = runs[list(options)].astype(str).to_dict("records")
+    return ["".join(f", {name} {value}" for name, value in row.items() if value) for row in rows]
+
+
+def describe(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Return run_dir, experiment, model, dataset, embedding_type, settings and variant of every run, in order.
+
+    settings: ", option value" for each option that varies within the experiment; empty if none does.
+    variant: the number 0, 1, … of the settings among those of the model.
+    """
+    parts = [_settings(part) for _, part in evaluations.groupby("experiment", observed=True)]
+    runs = pd.concat(parts).sort_values(["experiment", "embedding_type", "model", "dataset"], kind="stable")
+    return runs.assign(variant=runs.groupby("model", observed=True)["settings"].transform(_numbers).astype(int))
+
+
+def _numbers(settings: pd.Series) -> pd.Series:
+    order = sorted(dict.fromkeys(settings), key=bool)  # runs without settings first: variant 0 has the plain look
+    return settings.map(order.index)
+
+
+def _settings(experiment: pd.DataFrame) -> pd.DataFrame:
+    options = varied_options(experiment)
+    runs = experiment.sort_values(options) if options else experiment
+    columns = ["run_dir", "experiment", "model", "dataset", "embedding_type"]
+    return runs[columns].assign(settings=settings_of(runs, options))
+
+
+def join(runs: pd.DataFrame, results: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the rows of `results`, read from `path`, with what `describe` says of their runs.
+
+    Raises UserError if a run is unknown.
+    """
+    unknown = sorted(set(results["run_dir"]) - set(runs["run_dir"]))
+    if unknown:
+        raise UserError(f"{path}: run {unknown[0]} is not among the evaluations: evaluate it too")
+    return runs.merge(results, on="run_dir")

@@ -1,0 +1,98 @@
+"""Where the numbers of a run come from: its options, data, weights, code and packages; and what has changed since."""
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from relative_performer.config.options import as_lists, complete_hparams
+from relative_performer.data import DATASETS
+from relative_performer.errors import UserError, one_line
+from relative_performer.files import checksum, write_atomically
+from relative_performer.runs import folders
+from relative_performer.runs.code import checksums, training_code
+
+DEPENDENCIES = ("torch", "torchvision", "pytorch-lightning", "numpy")
+
+
+def record_attempt(run_dir: Path, model: str) -> None:
+    """Add the host, packages and code of a training that starts, or continues, now to the run's provenance.json."""
+    attempt = {"started": time.strftime("%Y-%m-%d %H:%M:%S"), "host": platform.node(), **_environment(model)}
+    text = json.dumps([*read_attempts(run_dir), attempt], indent=1)
+    write_atomically(run_dir / folders.PROVENANCE, text.encode() + b"\n")
+
+
+def code_checksum(model: str) -> str:
+    """Return the SHA-256, in hexadecimal, of the code and packages with which `model` is trained now."""
+    return hashlib.sha256(json.dumps(_environment(model)).encode()).hexdigest()
+
+
+def dataset_facts(dataset: str) -> dict[str, Any]:
+    """Return what a run takes from the entry of its dataset beside the images, in the form of hparams.yaml."""
+    entry = DATASETS[dataset]
+    return {"num_classes": len(entry.classes), "normalisation": as_lists(entry.normalisation)}
+
+
+def _environment(model: str) -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in DEPENDENCIES},
+        "code": checksums(training_code(model)),
+    }
+
+
+def recorded_checksum(run_dirs: Iterable[Path]) -> str | None:
+    """Return the checksum of the prepared data that the first of these runs which exists was trained on."""
+    found = (folders.read_hparams(run_dir) for run_dir in run_dirs if (run_dir / folders.HPARAMS).exists())
+    return next((hparams["data_sha256"] for hparams in found if "data_sha256" in hparams), None)
+
+
+def read_attempts(run_dir: Path) -> list[dict[str, Any]]:
+    """Return what `record_attempt` recorded; an empty list for a run that has not begun or was imported.
+
+    Raises UserError for a damaged file.
+    """
+    path = run_dir / folders.PROVENANCE
+    try:
+        attempts = json.loads(path.read_text()) if path.exists() else []
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)[:200]})") from None
+    if not isinstance(attempts, list) or not all(
+        isinstance(attempt, dict) and isinstance(attempt.get("code"), dict) for attempt in attempts
+    ):
+        raise UserError(f"{path}: not a list of attempts, each with its code")
+    return attempts
+
+
+def changes(run_dir: Path, options: Mapping[str, Any], data_sha256: str | None) -> list[str]:
+    """Return what has changed since a run was trained: options, data, files of code; an empty list if nothing has.
+
+    options: those of the configuration. data_sha256: of the prepared dataset; None if there is none.
+    """
+    hparams = complete_hparams(folders.read_hparams(run_dir))
+    wanted = dict(options) | dataset_facts(options["dataset"])
+    found = [f"option {name} was {hparams.get(name)}" for name in wanted if hparams.get(name) != wanted[name]]
+    if data_sha256 and hparams.get("data_sha256") not in (None, data_sha256):
+        found.append("other data")
+    if attempts := read_attempts(run_dir):
+        before, now = attempts[-1]["code"], checksums(training_code(options["model"]))
+        found += [f"edited {name}" for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    return found
+
+
+def provenance(run_dir: Path) -> dict[str, Any]:
+    """Return all that is known of where a run's numbers come from."""
+    hparams = complete_hparams(folders.read_hparams(run_dir))
+    checkpoint = folders.tested_checkpoint(run_dir, hparams)
+    return {
+        "run_dir": str(run_dir),
+        "hparams": hparams,
+        "summary": folders.read_summary(run_dir),
+        "checkpoint": str(checkpoint),
+        "checkpoint_sha256": checksum(checkpoint),
+        "attempts": read_attempts(run_dir),
+    }

@@ -1,0 +1,164 @@
+"""The processors that a command uses. A lock, which the kernel frees when its process ends, reserves a GPU."""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from relative_performer.errors import UserError
+from relative_performer.runs.folders import JOIN
+
+if TYPE_CHECKING:
+    import torch
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+LOCKS = Path(tempfile.gettempdir()) / "relative_performer_gpus"
+
+
+def set_threads(threads: int | None) -> None:
+    """Use this number of CPU threads; None leaves the choice to torch."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def pick_device(accelerator: str, devices: int = 1) -> "torch.device":
+    """Return the device for `accelerator` (auto, cpu or cuda); raises UserError if there are fewer devices."""
+    import torch
+
+    found = torch.cuda.device_count()
+    if accelerator == "auto":
+        accelerator = "cuda" if found else "cpu"
+    if accelerator == "cuda" and found < devices:
+        raise UserError(
+            f"{devices} CUDA device(s) asked for and {found} found; choose fewer --devices or --accelerator cpu"
+        )
+    return torch.device(accelerator)
+
+
+def device_name(device: "torch.device") -> str:
+    """Return the name of a device, for messages."""
+    import torch
+
+    return torch.cuda.get_device_name() if device.type == "cuda" else "the CPU"
+
+
+@contextmanager
+def ready(accelerator: str, threads: int | None) -> Iterator["torch.device"]:
+    """Set the number of CPU threads and yield the device for `accelerator`, a GPU being reserved meanwhile."""
+    set_threads(threads)
+    device = pick_device(accelerator)
+    with hold_gpus(device):
+        yield device
+
+
+@contextmanager
+def hold_gpus(device: "torch.device", count: int = 1) -> Iterator[None]:
+    """If `device` is a GPU, reserve `count` free GPUs and make them the only visible ones, before CUDA starts.
+
+    Waits until there are that many. The other processes of a training over several devices inherit the GPUs of the
+    first.
+    """
+    if device.type != "cuda" or JOIN in os.environ:
+        yield
+        return
+    names = gpus()
+    if not names:
+        print("no nvidia-smi: using the first GPU, even if others use it", file=sys.stderr, flush=True)
+        yield
+        return
+    with hold(names, count) as held:
+        os.environ[VISIBLE] = ",".join(held)
+        yield
+
+
+def end_with_parent() -> None:
+    """End this process when its parent has ended, which holds the locks of the GPUs of both."""
+
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, args=[os.getppid()], daemon=True).start()
+
+
+def gpus() -> list[str]:
+    """Return the UUIDs of the GPUs that CUDA_VISIBLE_DEVICES leaves; an empty list without nvidia-smi."""
+    command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return visible(listed, os.environ.get(VISIBLE))
+
+
+def visible(uuids: Sequence[str], chosen: str | None) -> list[str]:
+    """Return the UUIDs that a value of CUDA_VISIBLE_DEVICES leaves, as CUDA reads it: up to the first wrong entry.
+
+    Entries are indices, UUIDs or their beginnings; None leaves all. Parts of a GPU (MIG-…) are kept as they are.
+    """
+    names: list[str] = []
+    for entry in uuids if chosen is None else chosen.replace(" ", "").split(","):
+        if entry.isdecimal() and int(entry) < len(uuids):
+            names.append(uuids[int(entry)])
+        elif entry.startswith("MIG-"):
+            names.append(entry)
+        elif entry and (match := next((uuid for uuid in uuids if uuid.startswith(entry)), None)):
+            names.append(match)
+        else:
+            break
+    return names
+
+
+@contextmanager
+def hold(names: Sequence[str], count: int, folder: Path = LOCKS) -> Iterator[list[str]]:
+    """Lock `count` of the devices `names` and yield their names; wait until that many are free.
+
+    The locks are files in `folder`, which all users of the machine share.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.stat().st_uid == os.geteuid():
+        folder.chmod(0o777)  # not sticky: the kernel or filelock would refuse another user's file
+    locks = {name: FileLock(folder / name.replace("/", "_"), mode=0o666) for name in names}
+    try:
+        held = _take(locks, count)
+        if len(held) < count:
+            print(
+                f"waiting until {count} of {len(names)} GPUs are free (locks in {folder})", file=sys.stderr, flush=True
+            )
+        while len(held) < count:
+            time.sleep(random.uniform(0.5, 1.5))  # at random, for two that want the same GPUs
+            held = _take(locks, count)
+        yield held
+    finally:
+        for lock in locks.values():
+            lock.release()
+
+
+def _take(locks: dict[str, FileLock], count: int) -> list[str]:
+    """Lock `count` of them and return their names, or fewer names and lock none."""
+    held = list(islice((name for name, lock in locks.items() if _locked(lock)), count))
+    if len(held) < count:
+        for name in held:
+            locks[name].release()
+    return held
+
+
+def _locked(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, PermissionError):  # another user is just making the file
+        return False
+    return True
