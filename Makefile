@@ -1,15 +1,15 @@
-# make demo          the whole way on embedded data, in minutes
-# make mini          the paper's claim on MNIST and FashionMNIST, in an hour, beside the reference
-# make report CONFIG=config/demo.yaml   one page, report.html, of what a configuration has made
-# make tensorboard   the curves of all runs, while they train too: http://localhost:6006
-# make bench         training steps against other implementations, at all sizes
+# make demo          the whole pipeline on embedded data, in minutes
+# make mini          the paper's claim on MNIST and FashionMNIST, in an hour, compared with reference results
+# make report CONFIG=config/demo.yaml   one page, report.html, with the results of a configuration
+# make tensorboard   the curves of all runs, also while they train: http://localhost:6006
+# make bench         training steps compared with other implementations, at all sizes
 # make test          the tests
-# make faults        those that cause faults, and their count
-# make test-slurm    the pipeline through a SLURM that it installs and starts, where it may (root, Debian)
+# make faults        the tests that cause faults, with the number of faults
+# make test-slurm    the pipeline on a SLURM cluster, which it installs and starts (as root on Debian)
 # make test-conda    the pipeline in its conda environments, from a local channel
-# make lint          format, lint, types, links
+# make lint          format, lint, types and links
 # make clean         delete the environment
-# Each does all the set-up that it needs. CORES=N limits the processor cores.
+# Every target sets up what it needs. CORES=N limits the number of CPU cores.
 
 PYTHON ?= python3
 CONFIG ?= config.yaml

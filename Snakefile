@@ -1,5 +1,7 @@
+import json
 import os
 import sys
+import time
 from pathlib import Path
 from shlex import quote
 
@@ -7,27 +9,39 @@ from shlex import quote
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 # without these, glibc returns and fetches the memory of every training step: a twelfth of a small model's time
 os.environ.update(MALLOC_MMAP_THRESHOLD_="1073741824", MALLOC_TRIM_THRESHOLD_="4294967296")
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
+# threads that wait sleep, so that jobs beside each other, or beside other work, do not slow each other
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# of this file, whatever folder the pipeline runs in
+PROJECT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve()
+sys.path.insert(0, str(PROJECT / "workflow/scripts"))
+# for the commands of the rules; PYTHONPATH, since PYTHONSAFEPATH may be set
+os.environ.update(
+    SCRIPTS=sys.path[0], PYTHONPATH=os.pathsep.join([sys.path[0], os.getenv("PYTHONPATH", "")]).rstrip(":")
+)
 
 from snakemake.utils import min_version, validate
 
 from relative_performer.config.grid import arguments, expand as expand_experiments
-from relative_performer.config.validate import SCHEMA, check_config, read_yaml
+from relative_performer.config.validate import SCHEMA, check_config, parse_nested, read_yaml
 from relative_performer.data import DATASETS as ALL_DATASETS
 from relative_performer.errors import UserError
 from relative_performer.files import checksum_if_there
 from relative_performer.models import MODELS
 from relative_performer.runs import code
-from relative_performer.runs.provenance import dataset_facts, recorded_checksum
+from relative_performer.runs.copies import ensure_order
+from relative_performer.runs.provenance import dataset_facts, mark_changed_runs, recorded_checksum
 
 min_version("9.0")
+STARTED = time.time()
 
 # a file given by --configfile that has experiments stands alone
 if "experiments" not in config:
 
-    configfile: "config.yaml"
+    configfile: "config.yaml" if Path("config.yaml").exists() else str(PROJECT / "config.yaml")
 
 
+for key, value in workflow.config_settings.config.items():
+    config[key] = parse_nested(config[key], value)
 try:
     for path in workflow.configfiles:
         read_yaml(Path(path))  # snakemake itself takes the last of two equal keys
@@ -41,6 +55,9 @@ NAME = config["name"]
 DATA = config["data"]["path"]
 RESULTS = f"results/{NAME}"
 FIGURES = f"figures/{NAME}"
+ensure_order(Path(RESULTS), Path(FIGURES))
+for summary, reasons in mark_changed_runs(Path(RESULTS), RUNS, Path(DATA)).items():
+    print(f"{summary} is made again: {', '.join(reasons)}", file=sys.stderr)
 DATASETS = [name for name in ALL_DATASETS if any(run["dataset"] == name for run in RUNS.values())]
 SHIFTED = [name for name in DATASETS if ALL_DATASETS[name].border]
 
@@ -72,22 +89,24 @@ include: "workflow/rules/published.smk"
 
 # prints to the terminal and makes no file, so that it runs each time
 rule plan:
-    input:
-        configs=workflow.configfiles,
     log:
         log_of("plan"),
     conda:
         "envs/train.yaml"
-    threads: os.cpu_count()  # or fewer, as --cores says
+    params:
+        config=lambda wildcards: quote(json.dumps(config)),
     message:
         "time a step of every model"
     shell:
-        "python workflow/scripts/plan.py {input.configs} --threads {threads} 2> {log}"
+        'printf %s {params.config} | python "$SCRIPTS"/plan.py - 2> {log}'
 
 
 rule all:
     default_target: True
     input:
+        SUMMARIES.values(),
+        [file for kind in ("evaluations", "confusion") for file in run_files(kind)],
+        [file for dataset in SHIFTED for file in run_files("shift", dataset)],
         rules.tables.input,
         rules.figures.input,
 
@@ -97,6 +116,8 @@ workflow.localrules(*{rule.name for rule in workflow.rules} - {"train", "test", 
 
 
 onsuccess:
-    targets = [*rules.figures.input, *rules.tables.input, *rules.published.input]
-    made = [path for path in targets if Path(path).exists()]
-    print("Open these:", *(path for path in made if path.endswith((".png", ".md"))), sep="\n  ")
+    ensure_order(Path(RESULTS), Path(FIGURES))
+    targets = [*rules.figures.input, *rules.equivariance.input, *rules.published.input]
+    made = [path for path in targets if Path(path).exists() and Path(path).stat().st_mtime > STARTED]
+    if seen := [path for path in dict.fromkeys(made) if path.endswith((".png", ".md"))]:
+        print("Open these:", *seen, sep="\n  ")

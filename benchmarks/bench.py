@@ -1,4 +1,4 @@
-"""Measure training steps of our models against those a user would pick instead."""
+"""Measure training steps of our models and of the alternatives that a user would choose."""
 
 import argparse
 import itertools
@@ -29,13 +29,14 @@ examples:
   bench.py --out results/benchmarks --sides 32 --batches 8 --rounds 5        the first table of docs/speed.md
   bench.py --out results/benchmarks --precisions float32 tf32 bf16 --compile no yes         on a GPU
 
-A step is forward, loss, backward, clipping and Adam (fused, for all). Every round gives each contestant in turn a new
-process, whose first step does not count; the figures are medians over rounds. Our models get the setting of the memory
-allocator that the pipeline gives its jobs (see the Snakefile); the others run as they come. What would take longer or
-more memory than the limits, by what the next smaller size took, is not run, and its row says so. steps.csv has a row
-per contestant, precision and size; machine.csv the machine and its rate of matrix products.
+A step consists of forward pass, loss, backward pass, gradient clipping and fused Adam. In every round each contestant
+runs in a new process, whose first step is not counted. The results are medians over rounds. Our models run with the
+memory allocator settings that the Snakefile gives to the jobs of the pipeline, the others with the default settings. A
+size is skipped if it would exceed the time limit or the memory, extrapolated from the next smaller size. Its row then
+gives the reason. steps.csv has a row per contestant, precision and size. machine.csv has the machine and its rate of
+matrix products.
 """
-# what the Snakefile gives the pipeline's jobs
+# as the Snakefile sets them for the jobs of the pipeline
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 KEY = ["contestant", "precision", "compile", "side", "batch"]
 
@@ -59,13 +60,13 @@ def main() -> None:
     sizes = sorted(itertools.product(options.sides, options.batches), key=lambda size: size[0] ** 2 * size[1])
     for side, batch in tqdm(sizes, desc="sizes", disable=None):
         rows += measure(side, batch, device, options, rows)
-        write_csv(options.out / "steps.csv", pd.DataFrame(rows))  # what a killed benchmark has measured is kept
+        write_csv(options.out / "steps.csv", pd.DataFrame(rows))  # after each size, in case the benchmark is killed
 
 
 def measure(
     side: int, batch: int, device: str, options: argparse.Namespace, earlier: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return a row for every contestant, precision and way of compiling at one size."""
+    """Return a row for every contestant, precision and compile mode at one size."""
     contests = list(itertools.product(options.contestants, options.precisions, options.compile))
     work = side**2 * batch
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -86,7 +87,7 @@ def measure(
 
 
 def reason_to_skip(before: dict[str, Any], work: int, limit_s: int, device: str) -> str:
-    """Say why a size is too large by what the next smaller one took, growing in proportion; nothing if it is not."""
+    """Return why a size is too large, extrapolated linearly from the next smaller one; an empty text if it is not."""
     if before["skipped"]:
         return str(before["skipped"])
     growth = work / (before["side"] ** 2 * before["batch"])
@@ -120,7 +121,7 @@ def one_process(
 
 
 def summary(steps: list[dict[str, Any]], batch: int) -> dict[str, Any]:
-    """Return the medians over rounds; nothing for a size that was skipped."""
+    """Return the medians over rounds; an empty dict for a skipped size."""
     if not steps:
         return {}
     median = pd.DataFrame(steps).astype(float).median()
@@ -144,7 +145,7 @@ def machine(device: str, options: argparse.Namespace) -> pd.DataFrame:
 
 
 def cpu_name() -> str:
-    """The processor, as /proc/cpuinfo names it where there is one."""
+    """Return the name of the processor in /proc/cpuinfo, or CPU if there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -153,7 +154,7 @@ def cpu_name() -> str:
 
 
 def matrix_rate(device: str, precision: str, size: int = 4096) -> float:
-    """The best of five products of two square matrices, in GFLOP/s."""
+    """Return the rate of the fastest of six products of square matrices, in GFLOP/s."""
     import time
 
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")

@@ -1,4 +1,4 @@
-"""The models that are compared, all of one size: image (B, h, w, 1) float → logits (B, 10). N = h·w + 1: tokens."""
+"""The models to compare, all of the same size: images (B, h, w, 1) float → logits (B, 10). N = h·w + 1: tokens."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ DROPOUT = 0.1
 
 
 class ClassTokenClassifier(nn.Module):
-    """Pixels by an affine map, and a class token, through an encoder of tokens (B, N, dim)."""
+    """Embeds pixels by an affine map, and classifies by a class token after an encoder of tokens (B, N, dim)."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class ClassTokenClassifier(nn.Module):
 
 
 def performer_pytorch() -> nn.Module:
-    """The package that most would pick for a Performer; its random features are redrawn as often as ours."""
+    """Return the Performer of the package performer-pytorch, with its random features redrawn as often as ours."""
     from performer_pytorch import Performer
 
     width = SIZE["dim"] // SIZE["heads"]
@@ -38,15 +38,15 @@ def performer_pytorch() -> nn.Module:
 
 
 def torch_transformer() -> nn.Module:
-    """torch's own encoder on scaled_dot_product_attention: exact attention, quadratic in the tokens."""
+    """Return torch's own encoder with exact attention, which is quadratic in the number of tokens."""
     dim, heads = SIZE["dim"], SIZE["heads"]
     layer = nn.TransformerEncoderLayer(dim, heads, 4 * dim, DROPOUT, "gelu", batch_first=True, norm_first=True)
-    layer.self_attn.dropout = 0.0  # dropout of the attention itself would forbid the fast kernels
+    layer.self_attn.dropout = 0.0  # dropout of the attention weights would rule out the fast kernels
     return ClassTokenClassifier(nn.TransformerEncoder(layer, SIZE["depth"], enable_nested_tensor=False))
 
 
 def ours(name: str, **options: int) -> Callable[[], nn.Module]:
-    """One of our models at the same size, with its published options."""
+    """Return a function that builds one of our models at the same size, with its published options."""
     return lambda: build_model(name, in_features=1, **SIZE, **options)
 
 

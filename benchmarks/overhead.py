@@ -1,4 +1,4 @@
-"""Measure what the pipeline itself costs: starting its commands, preparing data, testing, and Snakemake's own work."""
+"""Measure the overhead of the pipeline: starting commands, preparing data, testing, and Snakemake's own work."""
 
 import os
 import resource
@@ -25,14 +25,15 @@ from relative_performer.options import integer  # noqa: E402
 
 EPILOG = """\
 examples:
-  overhead.py --out results/benchmarks                config.yaml as it stands (three seeds): 5 minutes
+  overhead.py --out results/benchmarks                config.yaml as it is (three seeds): 5 minutes
   overhead.py --out results/benchmarks --seeds 10     ten seeds, about 2,200 jobs: 10 minutes
   overhead.py --out results/benchmarks --mirror /mnt/archives      also prepares MNIST, FashionMNIST and CIFAR10
 
-Every row is a command on one thread: CPU seconds (user and system), which other work on the machine changes little, and
-seconds that passed. Training and testing start with one image of Digits; "N images more" are those of the validation
-and test split without that start. The finished tree is of empty files and made by `snakemake --touch`, which sleeps
-0.1 s for every job. Rows are printed as they are measured, and written to overhead.csv at the end.
+Every row is a command on one thread. It has the CPU seconds (user and system), which other work on the machine changes
+little, and the wall-clock seconds. The rows "start train.py" and "start test.py" use one image of Digits. The row
+"N images more" is the additional time for N images of the validation and test splits. Snakemake's work is measured with
+empty files by `snakemake --touch`, which sleeps 0.1 s for every job. Rows are printed as they are measured, and written
+to overhead.csv at the end.
 """
 # dim, depth, heads, and images of each split to test
 SIZES = {"small": ("32", "2", "4", 250), "published size": ("256", "6", "8", 50)}
@@ -42,8 +43,8 @@ rows: list[dict[str, Any]] = []
 def main() -> None:
     parser = ArgumentParser(description=__doc__, epilog=EPILOG)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for overhead.csv")
-    parser.add_argument("--mirror", type=mirror_url, metavar="PATH_OR_URL", help="prepare all datasets, from there")
-    parser.add_argument("--md5", metavar="MD5", help="of the mirror's cifar-10-python.tar.gz, if not the official one")
+    parser.add_argument("--mirror", type=mirror_url, metavar="PATH_OR_URL", help="prepare all datasets from here")
+    parser.add_argument("--md5", metavar="MD5", help="of the mirror's cifar-10-python.tar.gz, if it differs")
     parser.add_argument("--seeds", type=integer(1, 40), default=3, metavar="N", help="for config.yaml (default 3)")
     options = parser.parse_args()
     out = options.out.absolute()
@@ -54,7 +55,7 @@ def main() -> None:
             source = ["--mirror", options.mirror] if options.mirror else []
             source += ["--md5", f"cifar-10-python.tar.gz={options.md5}"] if options.md5 and dataset == "CIFAR10" else []
             cost(f"prepare {dataset}", "prepare_data.py", dataset, "--out", f"prepared/{dataset}.npz", *source)
-        for script in ("collect_csv.py", "plot_shift.py"):  # they import everything first
+        for script in ("collect_csv.py", "plot_shift.py"):  # they import everything before they parse arguments
             cost(f"start {script}", script, "--help")
         for size, (dim, depth, heads, images) in SIZES.items():
             model = ["RelativePerformer", "Digits", "--dim", dim, "--depth", depth, "--heads", heads]
@@ -90,7 +91,7 @@ def snakemake_costs(seeds: int) -> None:
 
 
 def cost(what: str, *command: str, without_last: bool = False) -> None:
-    """Run a command of the pipeline, and keep and print what it costs, `without_last`: less the row before."""
+    """Run a command, and record and print its cost. `without_last` subtracts the cost of the previous row."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     program, *arguments = command
     program = f"{SCRIPTS}/{program}" if program.endswith(".py") else program

@@ -1,4 +1,4 @@
-"""Draw what bench.py measured, and write its table."""
+"""Plot and tabulate the results of bench.py."""
 
 import sys
 from collections.abc import Mapping
@@ -45,13 +45,13 @@ def main() -> None:
 
 
 NOTE = (
-    "Medians. Times faster: than performer-pytorch at the same size, in float32. Share: of the machine's rate of large "
-    "matrix products in the same precision, recomputed products counted."
+    "Medians over rounds. Times faster: compared with performer-pytorch at the same size in float32. Share: rate of "
+    "computation divided by the machine's rate of large matrix products in the same precision. Recomputation counts."
 )
 
 
 def scaling(steps: pd.DataFrame, where: str) -> Figure:
-    """Return the figure of time and memory over tokens, at the largest batch of those with the most sizes."""
+    """Return the figure of time and memory over tokens, at the largest of the batch sizes with the most image sizes."""
     steps = steps[(steps["precision"] == "float32") & (steps["compile"] == "no") & steps["seconds"].notna()]
     batch = steps.groupby("batch")["side"].nunique()[::-1].idxmax()
     steps = steps[steps["batch"] == batch]
@@ -69,13 +69,13 @@ def scaling(steps: pd.DataFrame, where: str) -> Figure:
             axis.set_major_formatter("{x:g}")
     axes[1].yaxis.set_minor_formatter("{x:g}")  # less than a decade
     plotting.legend_of(figure, styles)
-    about = f"A training step in float32, batch {batch}. Behind the names: the exponents of time and memory over tokens"
+    about = f"A training step in float32, batch {batch}. After the names: the exponents of time and memory over tokens"
     plotting.footnote(figure, f"{about},\nbetween the two largest sizes. {where}.")
     return figure
 
 
 def exponents(rows: pd.DataFrame) -> str:
-    """Return how time and memory grow with the tokens from the second largest size to the largest."""
+    """Return the exponents of time and memory over tokens, from the second largest size to the largest."""
     if len(rows) < 2:
         return "one size"
     (small, large) = np.log(rows[["tokens", *FIGURES]].tail(2).to_numpy(float))
@@ -83,7 +83,7 @@ def exponents(rows: pd.DataFrame) -> str:
 
 
 def cells(steps: pd.DataFrame) -> list[list[str]]:
-    """Return header and rows of the table."""
+    """Return the header and the rows of the table."""
     header = ["model", "precision", "compiled", "side", "batch", "s/image", "images/s", "GiB", "times faster", "share"]
     peer = steps[(steps["contestant"] == PEER) & (steps["precision"] == "float32") & (steps["compile"] == "no")]
     of_peer = peer.set_index(["side", "batch"])["seconds_per_image"]

@@ -1,4 +1,4 @@
-"""One contestant in a process of its own: a training step for every line on stdin, a line of JSON for every step."""
+"""Run a training step of one contestant for every line on stdin, and write a line of JSON for every step."""
 
 import argparse
 import contextlib
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most memory that the process has held; on a GPU, there."""
+    """Return the peak memory of the process, on the GPU if it uses one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

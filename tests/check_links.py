@@ -1,4 +1,4 @@
-"""Check that the relative links of the Markdown pages, and the headings that they name, exist. Part of `make lint`."""
+"""Check the relative links of the Markdown pages, including their anchors. Part of `make lint`."""
 
 import re
 import sys
@@ -10,13 +10,13 @@ SKIPPED = {".venv", ".snakemake", "peers", "node_modules"}
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the names by which links reach the headings of a page."""
+    """Return the anchors of the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def broken(page: Path) -> list[str]:
-    """Return the links of a page that lead nowhere."""
+    """Return the broken links of a page."""
     found = []
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         target, _, anchor = unquote(link).partition("#")
@@ -30,14 +30,12 @@ def broken(page: Path) -> list[str]:
 
 def main() -> None:
     pages = [page for page in ROOT.rglob("*.md") if not SKIPPED & set(page.relative_to(ROOT).parts)]
-    own = {"README.md"}  # pages below results/ and figures/ that runs have written are not the project's
+    own = {"README.md"}  # pages that runs have written to results/ and figures/ are not part of the project
     pages = [
-        page
-        for page in pages
-        if page.relative_to(ROOT).parts[0] not in ("results", "figures") or page.name in own
+        page for page in pages if page.relative_to(ROOT).parts[0] not in ("results", "figures") or page.name in own
     ]
     faults = [fault for page in sorted(pages) for fault in broken(page)]
-    print("\n".join(faults) or f"{len(pages)} pages: every link leads somewhere")
+    print("\n".join(faults) or f"{len(pages)} pages: no broken links")
     sys.exit(bool(faults))
 
 

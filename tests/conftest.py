@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-# time never decides a test, and every run tries the same examples
+# examples have no time limit and are the same in every run
 settings.register_profile("project", deadline=None, derandomize=True, database=None)
 settings.load_profile("project")
 torch.set_num_threads(1)
@@ -13,16 +13,16 @@ os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of tests that cause faults."""
-    config.addinivalue_line("markers", "fault(count=1): the test causes so many faults, all of which must be survived")
+    config.addinivalue_line("markers", "fault(count=1): the test causes `count` faults, all of which must be survived")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Note on the test how many faults it causes."""
+    """Record the number of faults that a test causes."""
     item.user_properties += [("faults", *(mark.args or [1])) for mark in item.iter_markers("fault")]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count the faults of the tests that ran."""
+    """Report the number of faults in the tests that ran."""
     outcomes = {"passed": 0, "failed": 0, "error": 0}
     for outcome in outcomes:
         for report in terminalreporter.getreports(outcome):
@@ -34,7 +34,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def mirror() -> str:
-    """A folder or URL with the original archives, which are no part of the project: the environment variable MIRROR."""
+    """A folder or URL with the original archives, from the variable MIRROR. Without it, the test is skipped."""
     if "MIRROR" not in os.environ:
         pytest.skip("the environment variable MIRROR names no folder or URL with the original archives")
     return os.environ["MIRROR"]

@@ -1,4 +1,4 @@
-"""What several tests share: the repository, rows of results, and copies of the project in which the pipeline runs."""
+"""Helpers of several tests: the repository, rows of results, and copies of the project in which the pipeline runs."""
 
 import re
 import shutil
@@ -49,7 +49,7 @@ def csv(path, rows):
 
 
 def checkout(folder: Path, config: dict[str, Any]) -> Path:
-    """Copy what the pipeline needs and write its configuration."""
+    """Copy the files that the pipeline needs, and write its configuration."""
     for name in PARTS:
         source = REPOSITORY / name
         copy = shutil.copytree if source.is_dir() else shutil.copy2
@@ -64,7 +64,7 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def stale(folder: Path, *arguments: str) -> set[str]:
-    """The rules that would run."""
+    """Return the rules that would run."""
     done = snakemake(folder, *(arguments or ["all"]), "--dry-run")
     assert done.returncode == 0, done.stderr
     counts = re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.MULTILINE)
@@ -72,7 +72,7 @@ def stale(folder: Path, *arguments: str) -> set[str]:
 
 
 def preview_states(folder: Path, config: str = "tiny.yaml") -> dict[str, str]:
-    """Return the state of every run by its name, as preview.py says it."""
+    """Return the state of every run by its name, as reported by preview.py."""
     command = [sys.executable, "workflow/scripts/preview.py", config]
     subprocess.run(command, cwd=folder, capture_output=True, check=True)
     rows = pd.read_csv(folder / "results/tiny/preview/model_evaluations.csv")

@@ -1,4 +1,4 @@
-"""The package as a library, and its dependencies beside the lock of the project."""
+"""The package as a library, and its dependencies compared with the lock file of the project."""
 
 import ast
 import re

@@ -9,7 +9,7 @@ from helpers import SCRIPTS
 from relative_performer.runs.code import imported
 
 PACKAGE = SCRIPTS / "relative_performer"
-# a module imports from its own layer and from those to the left; layers in one tuple do not know each other
+# a module imports from its own layer and from layers to the left; layers in one tuple do not import each other
 LAYERS = [
     ("errors", "files"), ("options",), ("ops", "data"), ("models",), ("config",), ("runs",),
     ("training", "evaluation", "results"), ("cli",),

@@ -1,4 +1,4 @@
-"""The commands as a user calls them: run folders, CSVs, resuming, and what they say of mistakes."""
+"""The commands as a user calls them: run folders, CSV files, resuming and error messages."""
 
 import csv
 import multiprocessing
@@ -164,7 +164,7 @@ def test_two_processes_or_parts_train_as_one_does(call, digits, tmp_path):
 
 
 @pytest.mark.fault
-def test_killed_training_goes_on_as_if_never_interrupted(call, digits):
+def test_killed_training_resumes_as_if_never_interrupted(call, digits):
     train = ["train.py", *SMALL, "--max_epochs", "4", "--data_path", digits, "--version", "x", "--ff_dropout", "0.5"]
     train += ["--feature_redraw_interval", "3", "Performer", "Digits"]
     call(*train, "--exp_name", "whole")
@@ -241,7 +241,7 @@ def test_max_steps_ends_with_a_tested_model(call, digits):
 
 
 def test_a_baseline_by_its_own_protocol(call, digits):
-    """The last epoch is tested though an earlier one was better; the last batch, of one image, is left out."""
+    """The last epoch is tested although an earlier one was better. The last batch, of one image, is left out."""
     train = ["train.py", "--threads", 1, "--data_path", digits, "--batch_size", 16, "--limit_train", 33]
     train += ["--limit_val", 16, "--max_epochs", 3, "--patience", 0, "--gradient_clip_norm", 0, "--beta2", 0.999]
     call(*train, "--test_checkpoint", "last", "--learning_rate", 1, "AlexNet", "Digits")
@@ -288,7 +288,7 @@ def test_runs_started_at_once_get_different_folders(tmp_path):
     assert sorted(names) == sorted(f"version_{number}" for number in range(40))
 
 
-def test_a_run_folder_has_one_writer_and_one_life(tmp_path):
+def test_a_run_folder_has_one_writer_and_resumes_only_with_the_same_options(tmp_path):
     hparams = {"model": "Performer", "dim": 8, "data_sha256": "0"}
     with folders.open_run(tmp_path, "x", hparams) as (run_dir, resume):
         assert not resume
@@ -308,7 +308,7 @@ def test_a_run_folder_has_one_writer_and_one_life(tmp_path):
         pass
 
 
-def test_help_lists_the_options_of_the_model_alone(call, capsys):
+def test_help_lists_only_the_options_of_the_model(call, capsys):
     texts = {}
     for words in (["Performer"], ["RelativePerformer"], ["--exp_name", "Performer", "ClippedRelativePerformer"], []):
         with pytest.raises(SystemExit) as end:
@@ -350,7 +350,7 @@ def test_help_lists_the_options_of_the_model_alone(call, capsys):
         ("status.py nowhere", "nowhere: no such folder or configuration"),
     ],
 )
-def test_mistakes_are_told_in_one_line(call, capsys, line, said):
+def test_mistakes_are_reported_in_one_line(call, capsys, line, said):
     with pytest.raises(SystemExit) as end:
         call(*line.split())
     message = capsys.readouterr().err
@@ -394,7 +394,7 @@ def test_bad_checkpoints_are_refused_by_name(call, capsys, digits, content):
 
 
 def test_import_of_the_authors_runs(call, digits, tmp_path, capsys):
-    """A checkpoint as Lightning 1.1 wrote it: callbacks keyed by their classes, hyper parameters in its own class."""
+    """A checkpoint as written by Lightning 1.1: callbacks keyed by their classes, hyperparameters in its own class."""
     file = np.load(GOLDEN / "relative_linear_mnist.npz")
     hparams = yaml.safe_load(str(file["hparams"])) | {"content_rel_attn": True, "dataset": "Digits"}
     state = {key[6:]: torch.from_numpy(file[key]) for key in file.files if key.startswith("state/")}
@@ -426,7 +426,7 @@ def test_import_of_the_authors_runs(call, digits, tmp_path, capsys):
 
 
 class _NamesOnly:
-    """A pickle module that writes classes by name without looking whether they can be imported."""
+    """A pickle module that writes classes by name without checking that they can be imported."""
 
     class Pickler(pickle._Pickler):
         def save_global(self, obj, name=None):
@@ -465,7 +465,7 @@ def test_without_positions_circular_shifts_change_nothing(call, digits):
     assert losses == pytest.approx([losses[0]] * 25, rel=1e-5)
 
 
-def test_what_keeps_a_model_from_equivariance(call, digits):
+def test_causes_of_missing_equivariance(call, digits):
     size = ["--dim", 16, "--depth", 1, "--heads", 2, "--max_epochs", 1, "--limit_train", 64, "--threads", 1]
     own = {
         "NoposPerformer": [],

@@ -1,8 +1,7 @@
-"""A conda channel of the packages of the Python environment that runs this, whose contents are links into it.
+"""A local conda channel of the packages in the current Python environment, whose contents are links into it.
 
-It stands in for conda-forge: the solver sees real names, versions and dependencies, and an environment has the modules
-of the packages that were asked for and of those that they depend on, and no others. Since nothing is copied, not even
-torch takes space.
+It replaces conda-forge: the solver sees real names, versions and dependencies, and an environment has only the modules
+of the requested packages and their dependencies. Nothing is copied, so that even torch takes no space.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ def make_channel(folder: Path) -> None:
     subdir.mkdir(parents=True)
     (folder / "noarch").mkdir()
     interpreter = Path(sys._base_executable)
-    # an interpreter beside pyvenv.cfg has an environment of its own
+    # an interpreter beside pyvenv.cfg uses the environment of its own folder
     config = f"home = {interpreter.parent}\ninclude-system-site-packages = false\n"
     write_package(subdir, "python", platform.python_version(), [], {"bin/python": interpreter, "pyvenv.cfg": config})
     installed = list(distributions())
@@ -43,7 +42,7 @@ def make_channel(folder: Path) -> None:
 
 
 def dependencies(dist: Distribution, extras: tuple[str, ...] = ("",)) -> Iterator[str]:
-    """Yield what a package requires here, with what the extras require that it asks for."""
+    """Yield what a package requires on this machine, including the requirements of the given extras."""
     for requirement in map(Requirement, dist.requires or []):
         if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
             yield f"{conda_name(requirement.name)} {requirement.specifier}".strip()
@@ -52,7 +51,7 @@ def dependencies(dist: Distribution, extras: tuple[str, ...] = ("",)) -> Iterato
 
 
 def links_of(installed: list[Distribution]) -> list[dict[str, Path]]:
-    """Return path in site-packages: target for every package, the highest folders and files that are its own alone."""
+    """Return path in site-packages: target for every package, the topmost folders and files that only it has."""
     modules = [[file for file in dist.files or [] if file.parts[0] not in ("..", "__pycache__")] for dist in installed]
     owners = defaultdict(set)
     for package, files in enumerate(modules):

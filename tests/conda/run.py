@@ -21,14 +21,14 @@ PIP_PACKAGES = ["linformer", "vit-pytorch"]
 def project(tmp_path_factory) -> Path:
     """A copy of the project in which every rule has been run in its environment."""
     if sys.version_info[:2] != (3, 11):
-        pytest.skip("the environments are of Python 3.11, which .venv is not: no environment of conda was made")
-    pytest.importorskip("rattler", reason="py-rattler could not be installed: no environment of conda was made")
+        pytest.skip("the environments need Python 3.11, which .venv does not have: no conda environment was made")
+    pytest.importorskip("rattler", reason="py-rattler could not be installed: no conda environment was made")
     from channel import make_channel
 
     wheels, channel = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("channel")
     download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", wheels, *PIP_PACKAGES]
     if subprocess.run([*download, "--constraint", REPOSITORY / "constraints.txt"], check=False).returncode:
-        pytest.skip(f"pip cannot download {' and '.join(PIP_PACKAGES)}: no environment of conda was made")
+        pytest.skip(f"pip cannot download {' and '.join(PIP_PACKAGES)}: no conda environment was made")
     make_channel(channel)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{HERE / 'bin'}{os.pathsep}{os.environ['PATH']}")

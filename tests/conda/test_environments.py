@@ -1,4 +1,4 @@
-"""The environments of conda name what the scripts of their rules import, in the versions of pip's requirements."""
+"""The conda environments have what the scripts of their rules import, in the versions of pip's requirements."""
 
 import ast
 import re
@@ -15,14 +15,14 @@ from specs import conda_name, required, specified
 PACKAGE = SCRIPTS / "relative_performer"
 PACKAGES = packages_distributions()
 ENVIRONMENTS = sorted(REPOSITORY.glob("envs/*.yaml"))
-# what no script imports itself: Lightning writes events with tensorboard, and vit-pytorch needs einops
+# not imported by any script: Lightning writes events with tensorboard, and vit-pytorch needs einops
 INDIRECT = {"train": {"tensorboard", "einops", "pip"}}
-# what is imported by name when it is needed: networks, and readers of archives
+# imported by name when needed: networks, and readers of archives
 LOADED = {"train": "models/*/*.py", "data": "data/datasets/*.py"}
 
 
 def scripts_of(environment: str) -> set[str]:
-    """The scripts of the rules that name the environment, or take it over from another rule."""
+    """Return the scripts of the rules that have the environment, themselves or inherited from another rule."""
     text = "".join(path.read_text() for path in [REPOSITORY / "Snakefile", *REPOSITORY.glob("workflow/rules/*.smk")])
     rules = re.split(r"^(?=rule |use rule )", text, flags=re.MULTILINE)
     own = {re.match(r"rule (\w+)", rule)[1]: f"envs/{environment}.yaml" in rule for rule in rules if rule[:4] == "rule"}
@@ -31,7 +31,7 @@ def scripts_of(environment: str) -> set[str]:
 
 
 def reached(script: str) -> set[Path]:
-    """A script and the modules of the package that it imports, anywhere and at any depth."""
+    """Return a script and the modules of the package that it imports, anywhere and at any depth."""
     found, waiting = set(), [SCRIPTS / script]
     while waiting:
         file = waiting.pop()
@@ -42,7 +42,7 @@ def reached(script: str) -> set[Path]:
 
 
 def packages(file: Path, top_level: bool = False) -> set[str]:
-    """The packages, by conda-forge's names, that a file imports: anywhere, or when it is imported itself."""
+    """Return the conda-forge names of the packages that a file imports, anywhere or at its top level."""
     tree = ast.parse(file.read_text())
     nodes = [*(tree.body if top_level else statements(tree))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}

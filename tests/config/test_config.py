@@ -1,4 +1,4 @@
-"""Wrong configurations and command lines: each is refused in one line that names key, value and what is allowed."""
+"""Wrong configurations and command lines: each is refused in one line with key, value and what is allowed."""
 
 import io
 import os
@@ -34,13 +34,13 @@ ALL = "experiments: {a: {%s}}"
 
 
 def laughs(key: str) -> str:
-    """Ten lists, each of ten times the one before."""
+    """Return YAML of ten lists, each of which repeats the previous one ten times."""
     lines = ["a: &a [x]"] + [f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in pairwise("abcdefghij")]
     return "\n".join([*lines, f"{key}: *j"])
 
 
 WRONG = {
-    # what a file is
+    # files
     "": "wrong.yaml is empty, not a mapping",
     "# nothing but a comment\n": "wrong.yaml is empty, not a mapping",
     "- a\n": "wrong.yaml holds a list, not a mapping",
@@ -200,7 +200,7 @@ FUZZ = settings(max_examples=200)
 
 
 def believed(config: Any) -> None:
-    """Check that a configuration is either good throughout or refused in one line."""
+    """Check that a configuration is either valid or refused in one line."""
     said = ""
     try:
         check_config(config)
@@ -270,7 +270,7 @@ def test_any_command_line_is_parsed_or_refused_in_one_line(words):
     assert len(said.getvalue()) < 2200
 
 
-# what each command reads, {bad} in its place
+# commands, with {bad} in place of each input
 TABLES = [
     "collect_csv.py {bad} --out o.csv",
     "make_tables.py {bad} --out o",
@@ -318,7 +318,7 @@ CONTENTS = {
 
 @pytest.fixture
 def ends(monkeypatch, tmp_path, capsys):
-    """Call a command in this process, in a folder with tables, and return its exit code and what it says."""
+    """Call a command in this process, in a folder with tables, and return its exit code and output."""
     monkeypatch.chdir(tmp_path)
     csv(tmp_path / "evaluations.csv", [run_row()])
 
@@ -391,7 +391,7 @@ def test_a_damaged_run_folder_is_named_in_one_line(ends, tmp_path, line, name, c
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    """A copy of what snakemake reads, without a configuration."""
+    """A copy of the files that snakemake reads, without a configuration."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("workflow", "profiles", "envs", "resources"):
         shutil.copytree(REPOSITORY / name, folder / name)
@@ -400,7 +400,7 @@ def copy(tmp_path_factory) -> Path:
 
 
 def snakemake(folder: Path, config: bytes | None) -> list[str]:
-    """Run it with this config.yaml; return the lines on stderr, after checking that no job started."""
+    """Run snakemake with this config.yaml, check that no job started, and return the lines on stderr."""
     (folder / "config.yaml").unlink(missing_ok=True)
     if config is not None:
         (folder / "config.yaml").write_bytes(config)
@@ -434,5 +434,5 @@ def test_snakemake_starts_no_job_with_a_wrong_configuration(copy):
         (None, "config.yaml but it is not present"),
     ],
 )
-def test_what_is_no_configuration_is_refused_by_snakemake_in_its_own_words(copy, content, said):
+def test_snakemake_itself_refuses_a_missing_or_unreadable_configuration(copy, content, said):
     assert said in "\n".join(snakemake(copy, content))

@@ -47,7 +47,7 @@ def md5(content: bytes) -> str:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves PAYLOAD under /FAULT/..., with that fault, and notes every request's path and Range."""
+    """Serves PAYLOAD under /FAULT/... with that fault, and records the path and Range of every request."""
 
     requests: list[tuple[str, str | None]]
 
@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.rfile.read(1)
             case "pausing":
                 self.answer(200, PAYLOAD[:HALF], **{"Content-Length": str(len(PAYLOAD))})
-                select.select([self.connection], [], [], 0.5)  # time for others to ask too
+                select.select([self.connection], [], [], 0.5)  # time for other processes to send requests
                 self.wfile.write(PAYLOAD[HALF:])
             case "drip":
                 self.answer(200, b"", **{"Content-Length": str(len(PAYLOAD))})
@@ -183,7 +183,7 @@ FAULTS = {
 
 @pytest.mark.fault
 @pytest.mark.parametrize("fault", [*FAULTS, "cut-once", "whole", "endless-redirect"])
-def test_second_mirror_makes_up_for_the_first(server, tmp_path, fault):
+def test_second_mirror_replaces_a_faulty_first_one(server, tmp_path, fault):
     assert fetch(tmp_path, f"{server.url}/{fault}/a.gz", f"{server.url}/good/a.gz") == PAYLOAD
     assert visible(tmp_path) == ["a.gz"]
 
@@ -198,19 +198,19 @@ def test_when_every_mirror_fails_one_line_says_why(server, dead_url, tmp_path):
         assert text in message
     for fault, reason in FAULTS.items():
         assert reason in message.split(f"/{fault}/a.gz: ")[1].split(";")[0]
-    assert visible(tmp_path) == ["a.gz.part"]  # what the cut download left, for the next call
+    assert visible(tmp_path) == ["a.gz.part"]  # left by the cut download for the next call
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize("fault", ["hang", "stuck", "drip", "drip-header", "continue"])
-def test_a_mirror_that_never_ends_is_given_up(server, tmp_path, fault):
+def test_an_endless_mirror_times_out(server, tmp_path, fault):
     with pytest.raises(UserError, match=f"/{fault}/a.gz: is too slow: .* in 0.2 s"):
         download.fetch("a.gz", md5(PAYLOAD), [f"{server.url}/{fault}/a.gz"], tmp_path, timeout=0.2)
     assert visible(tmp_path) == []
 
 
 @pytest.mark.fault
-def test_a_mirror_that_hangs_is_made_up_for_by_the_second(server, tmp_path):
+def test_second_mirror_replaces_one_that_hangs(server, tmp_path):
     urls = [f"{server.url}/{fault}/a.gz" for fault in ("hang", "good")]
     assert download.fetch("a.gz", md5(PAYLOAD), urls, tmp_path, timeout=3).read_bytes() == PAYLOAD
 
@@ -222,7 +222,7 @@ def _get_and_save(url: str, folder: Path, digits: dict[str, np.ndarray]) -> None
 
 
 @pytest.mark.fault
-def test_processes_that_prepare_the_same_at_once_do_not_disturb_each_other(server, digits, tmp_path):
+def test_processes_that_prepare_the_same_dataset_at_once_do_not_disturb_each_other(server, digits, tmp_path):
     with multiprocessing.get_context("fork").Pool(3) as pool:
         done = pool.starmap_async(_get_and_save, [(f"{server.url}/pausing/a.gz", tmp_path, digits)] * 3, chunksize=1)
         while not done.ready():
@@ -355,7 +355,7 @@ IMAGES, LABELS = np.zeros((40, 28, 28)), np.zeros(40)
         ("train-images-idx3-ubyte.gz", None, "40 training images are too few"),
     ],
 )
-def test_idx_file_that_lies_is_refused(tmp_path, archive, content, reason):
+def test_wrong_idx_file_is_refused(tmp_path, archive, content, reason):
     good = {name: idx(array[:40]) for name, array in tiny_mnist().items()}
     checksums = write_mirror(tmp_path / "mnist", good | ({} if content is None else {archive: content}))
     with pytest.raises(UserError, match=reason) as caught:
@@ -392,7 +392,7 @@ MEMBERS = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
 
 
 def python2_pickle(pixels: np.ndarray, labels: list[int]) -> bytes:
-    """Return the batch as Python 2 and its numpy pickled it, which is the form of the official archive."""
+    """Return the batch as pickled by Python 2 and its numpy, which is the format of the official archive."""
     shape = b"".join(b"J" + struct.pack("<i", size) for size in pixels.shape) + b"\x86"
     numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
     array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01" + shape
@@ -443,14 +443,14 @@ class Malicious:
 
 
 def entry(kind: bytes, name: str = "", link: str = "", **more: dict[str, str]) -> tarfile.TarInfo:
-    """A tar entry that is no plain file."""
+    """Return a tar entry that is not a regular file."""
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.pax_headers = kind, link, more
     return info
 
 
 def hostile(tmp_path: Path) -> dict[str, tuple[bytes | tarfile.TarInfo, str]]:
-    """Return what may stand in place of a batch, and what the error says of it."""
+    """Return contents that replace a batch, each with its error."""
     _, (batch, *_) = cifar10_batches(10)
     whole = pickle.dumps(batch, 2)
     nested: list = [0]
@@ -475,7 +475,7 @@ def hostile(tmp_path: Path) -> dict[str, tuple[bytes | tarfile.TarInfo, str]]:
         "nested labels": (pickle.dumps(batch | {"labels": nested}, 2), "not a list of integers in 0..9"),
         "few labels": (
             pickle.dumps(batch | {"labels": [1]}, 2),
-            "are no CIFAR10: training images and labels have shapes",
+            "are not those of CIFAR10: training images and labels have shapes",
         ),
         "width": (pickle.dumps(batch | {"data": batch["data"][:, 1:]}, 2), "data_batch_1: .*reshape"),
         "huge bytes": (b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"x.", "data_batch_1: "),
@@ -508,7 +508,7 @@ def test_hostile_cifar10_is_refused(tmp_path, case, little_memory):
 
 @pytest.fixture
 def little_memory():
-    """Let this process have 2 GiB more of address space, so that a bomb cannot harm the machine."""
+    """Limit this process to 2 GiB of additional address space, so that a bomb cannot harm the machine."""
     former = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 2**31, former[1]))
@@ -553,7 +553,7 @@ def digits():
     return prepare(DIGITS, Path("unused"))
 
 
-def test_digits_lie_in_the_middle_of_a_black_canvas(digits):
+def test_digits_are_in_the_middle_of_a_black_image(digits):
     assert [len(digits[f"{split}_labels"]) for split in prepared.SPLITS] == [1297, 250, 250]
     images = np.concatenate([digits[f"{split}_images"] for split in prepared.SPLITS])
     centre = images[:, 8:24, 8:24]
@@ -705,7 +705,7 @@ def test_a_full_disk_leaves_nothing_under_a_final_name(tmp_path, words):
     checksums = write_mirror(tmp_path / "mirror", {name: idx(array) for name, array in tiny_mnist().items()})
     if words[0] == "MNIST":
         words += [f"--md5={name}={md5}" for name, md5 in checksums.items()]
-    limited = 'ulimit -f 100; exec "$@"'  # files have at most 100 KiB
+    limited = 'ulimit -f 100; exec "$@"'  # limits files to 100 KiB
     line = ["bash", "-c", limited, "bash", sys.executable, SCRIPT, *words, "--out", "Digits.npz"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2

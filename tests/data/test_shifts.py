@@ -1,4 +1,4 @@
-"""Which images the shift test keeps, and how it moves them."""
+"""The images that the shift test uses, and how it shifts them."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def test_nothing_is_cut_off(side, data):
         moved = shift_images(images, 0, shift)
         assert moved.sum() == images.sum()
         assert torch.equal(moved[:, :, columns.start + shift], images[:, :, columns.start])
-        # rows are moved as columns are
+        # rows are shifted like columns
         turned = shift_images(images.transpose(1, 2), shift, 0)
         assert torch.equal(turned.transpose(1, 2), moved)
         assert free_space(images.transpose(1, 2), 1) == free

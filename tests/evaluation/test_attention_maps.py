@@ -1,4 +1,4 @@
-"""The drawn attention over relative positions is the one that the models compute."""
+"""The attention maps agree with the attention that the models compute."""
 
 import pytest
 import torch

@@ -130,7 +130,7 @@ def test_memory_is_linear_in_images_tokens_and_distance(name):
 
 
 def kept_bytes(name, images, side, own):
-    """Bytes that a forward pass keeps for the backward pass, without the weights."""
+    """Return the bytes that a forward pass saves for the backward pass, without the weights."""
     model = build_model(name, in_features=1, num_classes=5, dim=16, depth=2, heads=2, **own)
     weights = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
     kept_sizes = {}
@@ -143,7 +143,7 @@ def kept_bytes(name, images, side, own):
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         logits = model(torch.rand(images, side, side, 1))
-    assert logits.grad_fn  # which holds what is kept, so that no address is used twice
+    assert logits.grad_fn  # which holds the saved tensors, so that no address is used twice
     return sum(kept_sizes.values())
 
 
@@ -195,7 +195,7 @@ def test_without_positions_the_order_of_pixels_does_not_matter():
 
 @pytest.mark.parametrize(("name", "own"), [("RelativePerformer", {"no_projection": True}), ("Performer", {})])
 def test_only_relative_positions_are_equivariant(name, own):
-    """With exact softmax, q·k depends on differences alone: moving all positions changes nothing."""
+    """With exact softmax, q·k depends only on differences, so that moving all positions changes nothing."""
     torch.manual_seed(0)
     model = build_model(name, in_features=1, dim=16, depth=2, heads=2, **own).double().eval()
     images = torch.rand(2, 4, 5, 1, dtype=torch.float64)
@@ -265,10 +265,10 @@ def test_images_of_the_wrong_kind_are_refused():
 
 
 @pytest.mark.parametrize("name", ["RelativePerformer", "ClippedRelativePerformer"])
-def test_a_compiled_model_is_the_same(name):
+def test_a_compiled_model_has_the_same_outputs(name):
     model = build_model(name, in_features=1, dim=16, depth=2, heads=2)
     images, gradients = torch.rand(3, 5, 6, 1), []
-    compiled = torch.compile(model, backend="aot_eager")  # all of the compiler but for the code that it writes
+    compiled = torch.compile(model, backend="aot_eager")  # the whole compiler except code generation
     for forward in (model, compiled):
         torch.manual_seed(0)
         forward(images).square().sum().backward()

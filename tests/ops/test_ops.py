@@ -75,7 +75,7 @@ def test_ring_sums(height, width, radii, seed):
 
 
 @given(p=st.floats(0, 0.9), seed=st.integers(0, 99))
-def test_dropout_keeps_the_rest_scaled_so_that_the_mean_stays(p, seed):
+def test_dropout_scales_the_kept_elements_so_that_the_mean_is_unchanged(p, seed):
     torch.manual_seed(seed)
     layer = Dropout(p)
     x = torch.ones(20_001, requires_grad=True)

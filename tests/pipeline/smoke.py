@@ -1,4 +1,4 @@
-"""What the smoke configuration must have left behind. Not collected with the tests: it needs the run's results."""
+"""Checks of the results of the smoke configuration. They are not collected with the tests, since they need a run."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The pipeline as a user runs it, on a few embedded images: what it makes, and what makes which rule run again."""
+"""The pipeline as a user runs it, on a few embedded images: its outputs, reruns, previews and plans."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,15 +21,6 @@ from relative_performer.config.validate import check_config
 from relative_performer.files import checksum
 from relative_performer.results.published import read_published
 from train import parse
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    """A copy of the project in which the tiny configuration has been run."""
-    folder = checkout(tmp_path_factory.mktemp("project"), TINY)
-    done = snakemake(folder, "all")
-    assert done.returncode == 0, done.stderr + done.stdout
-    return folder
 
 
 def test_it_makes_tables_and_figures(project):
@@ -104,7 +94,7 @@ def test_a_second_run_has_nothing_to_do_even_after_a_fresh_checkout(project):
 
 @pytest.mark.fault(2)
 def test_a_killed_pipeline_ends_in_the_same_results(project, tmp_path):
-    """Snakemake alone is killed while trainings begin, then all its processes; the third command finishes."""
+    """First only Snakemake is killed while trainings start, then all its processes. The third command finishes."""
     folder, csv = checkout(tmp_path, TINY), "results/tiny/model_evaluations.csv"
     for kill, begun in ((os.kill, "hparams.yaml"), (os.killpg, "summary.json")):
         command = [sys.executable, "-m", "snakemake", csv, "--cores", "2", "--configfile", "tiny.yaml"]
@@ -122,7 +112,7 @@ def test_a_killed_pipeline_ends_in_the_same_results(project, tmp_path):
     assert (folder / csv).read_bytes() == (project / csv).read_bytes()
 
 
-def test_figures_are_drawn_from_the_tables_alone(project):
+def test_figures_need_only_the_tables(project):
     shutil.move(project / "results/tiny/runs", project / "runs")
     (project / "figures/tiny/shift.png").unlink()
     assert stale(project, "figures") == {"plot_shift"}

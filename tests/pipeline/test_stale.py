@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from helpers import REPOSITORY, TINY, checkout, preview_states, snakemake, stale
+from helpers import REPOSITORY, TINY, preview_states, snakemake, stale
 from relative_performer.runs.code import training_code
 
 PACKAGE = "workflow/scripts/relative_performer"
@@ -36,7 +36,7 @@ EDITS = {
     f"{PACKAGE}/evaluation/shift_test.py": SHIFTED,
     f"{PACKAGE}/evaluation/trained_run.py": {"test", "test_shifted", *TESTED},
     f"{PACKAGE}/evaluation/attention_maps.py": MAPS,
-    # tables and figures, which declarations of models take part in
+    # tables and figures, which depend on the declarations of models
     f"{PACKAGE}/results/plotting.py": {*FIGURES, "plot_attention"},
     "workflow/scripts/plot_cost.py": {"plot_cost"},
     "workflow/scripts/compare_models.py": {"make_tables"},
@@ -85,18 +85,9 @@ HARMLESS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    """A copy of the project in which the tiny configuration has been run."""
-    folder = checkout(tmp_path_factory.mktemp("stale"), TINY)
-    done = snakemake(folder, "all")
-    assert done.returncode == 0, done.stderr + done.stdout
-    return folder
-
-
 @contextmanager
 def replaced(path: Path, content: bytes):
-    """Write another content to a file, and restore it at the end."""
+    """Replace the content of a file, and restore it at the end."""
     before = path.read_bytes()
     path.write_bytes(content)
     try:

@@ -1,4 +1,4 @@
-"""The configuration mini, and the comparison of its results with the reference: the claim holds, or it does not."""
+"""The configuration mini, and the comparison of its results with the reference and with the claim."""
 
 import runpy
 import shutil
@@ -56,7 +56,7 @@ def compare(results: Path, reference: Path, out: Path) -> tuple[pd.DataFrame, pd
 
 
 def change(folder: Path, dataset: str, model: str, shifts: Sequence[int], value: float) -> None:
-    """Set the accuracy of a model of the experiment main."""
+    """Set the accuracy of a model in the experiment main at some shifts."""
     path = folder / f"{dataset}_shift.csv"
     table = pd.read_csv(path)
     chosen = table["run_dir"].str.contains(f"main-{model}-") & table["shift"].isin(shifts)
@@ -146,7 +146,7 @@ def leave_out(folder: Path, name: str, column: str, text: str) -> None:
 
 
 PERFORMER = "main-Performer-"
-WRONG = [  # file, column, what of it is left out, what is said
+WRONG = [  # file, column, pattern of the rows that are left out, error
     ("MNIST_shift.csv", "shift", "^-8$", "lacks shift -8: test it with --min_shift 8"),
     ("MNIST_shift.csv", "run_dir", "-2-", "lacks shift -8: test it with --min_shift 8"),
     ("MNIST_shift.csv", "shift", "", "MNIST_shift.csv has no rows"),

@@ -1,4 +1,4 @@
-"""Statistics over seeds and the comparison with the published numbers: known numbers, exact intervals and words."""
+"""Statistics over seeds, and the comparison with the published numbers."""
 
 import shutil
 import subprocess
@@ -45,8 +45,8 @@ def reproduction(tmp_path: Path, *changes: dict) -> pd.DataFrame:
     return compare_published.reproduction(evaluations(tmp_path, *changes), read_published(*PUBLISHED))
 
 
-def test_interval_is_that_of_every_possible_resample():
-    # of the 27 equally likely resamples of 0, 1, 3 one has the mean 0 and one the mean 3: 3.7 % each, and 2.5 % are cut
+def test_interval_equals_the_interval_over_all_possible_resamples():
+    # of the 27 equally likely resamples of 0, 1, 3 one has mean 0 and one has mean 3: 3.7 % each, and 2.5 % are cut
     low, high = intervals.interval([3, 0, 1])
     assert (low, high) == (0, 3)
     assert intervals.interval([1, 3, 0]) == (low, high)
@@ -79,7 +79,7 @@ def test_differences_are_paired_by_seed(tmp_path):
     assert (row["difference_low"], row["difference_high"]) == pytest.approx((-0.1, -0.05))
 
 
-def test_nothing_to_compare_is_said(tmp_path):
+def test_nothing_to_compare_is_reported(tmp_path):
     evaluations(tmp_path, {})
     compare_models.main([str(tmp_path / "evaluations.csv"), "--out", str(tmp_path)])
     assert "No two models" in (tmp_path / "differences.md").read_text()
@@ -148,7 +148,7 @@ def test_published_table_shows_validation_and_test():
 
 
 @pytest.mark.parametrize(("embedding", "count"), [("linear", 2), ("MLP", 1)])
-def test_published_curves_stand_beside_ours_of_the_linear_embedding(tmp_path, embedding, count):
+def test_published_curves_are_drawn_only_with_ours_of_the_linear_embedding(tmp_path, embedding, count):
     runs = describe(evaluations(tmp_path, {"embedding_type": embedding}))
     results = runs.merge(pd.DataFrame({"shift": [-1, 0, 1], "accuracy_mean": 0.5, "accuracy_std": 0.1}), how="cross")
     figure = shift_figure(results, "accuracy", published=read_shifts(RESOURCES / "published_shift.csv"))

@@ -1,4 +1,4 @@
-"""Tables and figures: exact numbers in, exact numbers out, and one-line errors."""
+"""Tables and figures: exact numbers, reproducible files and one-line errors."""
 
 import re
 import subprocess
@@ -102,7 +102,7 @@ def test_latex_is_well_formed(tmp_path):
     assert text.isascii()
 
 
-def test_order_is_that_of_names_then_by_size():
+def test_known_names_come_first_then_numbers_by_value():
     assert in_order(["CIFAR10", "Other", "MNIST"], ("MNIST", "CIFAR10")) == ["MNIST", "CIFAR10", "Other"]
     assert in_order(["1000", "", "5e-05", "16"]) == ["5e-05", "16", "1000", ""]
 
@@ -160,7 +160,7 @@ def test_curves_are_collected_and_their_best_epoch_found(evaluations, tmp_path, 
     best = plot_curves.best_epochs(curves)
     assert set(best["epoch"]) == {1}
     assert len(best) == len(runs)
-    stopped = plot_curves.early_stops(curves.assign(patience="2"))  # every second run goes on to epoch 3
+    stopped = plot_curves.early_stops(curves.assign(patience="2"))  # every second run continues to epoch 3
     assert list(stopped["run_dir"]) == sorted(runs[1::2])
     assert set(stopped["epoch"]) == {3}
     assert plot_curves.early_stops(curves.assign(patience="0")).empty
@@ -281,7 +281,7 @@ def test_words_in_place_of_numbers_and_runs_twice_are_refused(tmp_path):
     with pytest.raises(UserError, match="column val/acc holds a value that is not a number"):
         read_evaluations(path)
     csv(path, [run_row(), run_row()])
-    with pytest.raises(UserError, match="stands there twice"):
+    with pytest.raises(UserError, match="occurs twice"):
         read_evaluations(path)
 
 

@@ -1,4 +1,4 @@
-"""What is said of runs while they train."""
+"""The reported progress of runs while they train."""
 
 import json
 import os
@@ -27,7 +27,7 @@ PROGRESS = {
 }
 
 
-def test_when_epoch_and_run_end():
+def test_estimated_ends_of_epoch_and_run():
     times = {"epoch_end": NOW + 70, "soonest_end": NOW + 370, "latest_end": NOW + 4570}
     assert ends(PROGRESS) == times
     assert ends(PROGRESS | {"elapsed": 130.0})["epoch_end"] == NOW
@@ -40,7 +40,7 @@ def test_when_epoch_and_run_end():
         ({}, "running"),
         ({"time": NOW - SILENCE - 1}, "interrupted"),
         ({"host": socket.gethostname(), "pid": os.getpid()}, "running"),
-        ({"host": socket.gethostname(), "pid": 2**22 + 1}, "interrupted"),  # above any process's number
+        ({"host": socket.gethostname(), "pid": 2**22 + 1}, "interrupted"),  # above any process ID
     ],
 )
 def test_a_run_without_a_sign_of_life_is_interrupted(tmp_path, change, expected):

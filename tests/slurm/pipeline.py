@@ -1,4 +1,4 @@
-"""The pipeline through a SLURM that cluster.sh has started: run by `make test-slurm`, with accounting and without."""
+"""The pipeline on the SLURM that cluster.sh has started, with accounting and without. Run by `make test-slurm`."""
 
 import contextlib
 import csv
@@ -19,14 +19,14 @@ import yaml
 from helpers import REPOSITORY
 
 TINY = {"dim": 8, "depth": 1, "heads": 2, "batch_size": 8, "limit_train": 32, "limit_val": 8, "patience": 0}
-LONG = {"max_epochs": 100}  # some 5 seconds
+LONG = {"max_epochs": 100}  # about 5 seconds
 EVERY_EPOCH = [str(epoch) for epoch in range(LONG["max_epochs"])]
 ACCOUNTING = "AccountingStorageType   = accounting_storage/slurmdbd" in subprocess.getoutput("scontrol show config")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """A copy of the project with prepared data; with accounting its profile names account and partitions."""
+    """A copy of the project with prepared data. With accounting, its profile names an account and partitions."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("Snakefile", "workflow", "profiles", "envs", "resources"):
         source = REPOSITORY / name
@@ -52,7 +52,7 @@ class Pipeline:
         (project / f"{name}.yaml").write_text(yaml.safe_dump(config))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake with the profile for SLURM; its output lands in NAME.txt."""
+        """Start Snakemake with the profile for SLURM. Its output is written to NAME.txt."""
         command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", *arguments]
         command += ["--configfile", f"{self.name}.yaml", "--slurm-init-seconds-before-status-checks", "5"]
         command += ["--latency-wait", "5", "--local-cores", "2"]
@@ -60,46 +60,47 @@ class Pipeline:
             return subprocess.Popen(command, cwd=self.project, stdout=output, stderr=output, text=True)
 
     def said(self) -> str:
-        """What Snakemake has said."""
+        """Return the output of Snakemake so far."""
         return (self.project / f"{self.name}.txt").read_text()
 
     def jobs(self, model: str = "") -> list[str]:
-        """The SLURM jobs that Snakemake has submitted, of all runs or of one model's."""
+        """Return the SLURM jobs that Snakemake has submitted, for all runs or for the runs of one model."""
         folder = f".*/main_{run_name(model)}/" if model else ""
         return re.findall(rf"submitted with SLURM jobid (\d+) \(log: {folder}", self.said())
 
     def finish(self, process: subprocess.Popen[str]) -> None:
-        """Wait until Snakemake ends, with success."""
+        """Wait until Snakemake ends, and check that it succeeded."""
         assert process.wait(timeout=240) == 0, self.said()
 
     def run_dir(self, model: str) -> Path:
-        """The folder of a model's run."""
+        """Return the folder of a model's run."""
         return self.project / f"results/{self.name}/runs/main" / run_name(model)
 
     def log(self, model: str) -> str:
-        """What the training of a model has said."""
+        """Return the log of a model's training."""
         path = self.project / f"results/{self.name}/logs/train/main/{run_name(model)}.log"
         return path.read_text() if path.exists() else ""
 
     def target(self, model: str) -> str:
-        """The output of a model's training."""
+        """Return the output file of a model's training."""
         return str((self.run_dir(model) / "summary.json").relative_to(self.project))
 
     def pause(self, model: str) -> int:
-        """Stop the training of a model when its second epoch is kept, and return its process."""
+        """Suspend the training of a model when its second epoch is saved, and return its process."""
         until(lambda: (self.run_dir(model) / "metrics.csv").exists() and len(self.epochs(model)) > 2)
         (process,) = self.trainings(model)
         os.kill(process, signal.SIGSTOP)
         return process
 
     def epochs(self, model: str) -> list[str]:
-        """The epochs that a model has been trained."""
+        """Return the epochs that a model has been trained."""
         with (self.run_dir(model) / "metrics.csv").open() as file:
             return [row["epoch"] for row in csv.DictReader(file)]
 
     def trainings(self, model: str) -> dict[int, dict[str, str]]:
-        """The running trainings of a model: processes and their environments."""
-        found, wanted = {}, {"workflow/scripts/train.py", f"results/{self.name}/runs", run_name(model)}
+        """Return the running trainings of a model: processes and their environments."""
+        script = str(self.project / "workflow/scripts/train.py")
+        found, wanted = {}, {script, f"results/{self.name}/runs", run_name(model)}
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 words = (folder / "cmdline").read_text().split("\0")
@@ -121,7 +122,7 @@ def until(condition: Callable[[], Any], seconds: float = 120) -> None:
 
 
 def job(job_id: str) -> dict[str, str]:
-    """What SLURM says of a job."""
+    """Return the properties of a job in SLURM."""
     return dict(word.partition("=")[::2] for word in scontrol("show", "job", job_id).split() if "=" in word)
 
 
@@ -130,7 +131,7 @@ def scontrol(*arguments: str) -> str:
 
 
 @pytest.mark.skipif(not ACCOUNTING, reason="run with accounting")
-def test_the_whole_way_to_tables_and_figures(project):
+def test_the_whole_pipeline_to_tables_and_figures(project):
     model = "ClippedRelativePerformer"
     pipeline, cards = Pipeline(project, "whole", [model], max_epochs=2), set()
     snakemake = pipeline.start("all")
@@ -144,10 +145,10 @@ def test_the_whole_way_to_tables_and_figures(project):
         assert (project / f"figures/whole/{name}.png").read_bytes().startswith(b"\x89PNG")
     assert model in (project / "results/whole/tables/accuracy.md").read_text()
     jobs = [job(job_id) for job_id in pipeline.jobs()]
-    asked = {
+    requested = {
         j["Comment"].partition("_wildcards")[0]: (j["TimeLimit"], j["MinMemoryNode"], j["TresPerJob"]) for j in jobs
     }
-    assert asked == {
+    assert requested == {
         "rule_train": ("2-00:00:00", "8000M", "gres:gpu:1"),
         "rule_test": ("04:00:00", "4000M", "gres:gpu:1"),
         "rule_test_shifted": ("04:00:00", "4000M", "gres:gpu:1"),
@@ -156,7 +157,7 @@ def test_the_whole_way_to_tables_and_figures(project):
 
 
 @pytest.mark.skipif(ACCOUNTING, reason="run without accounting")
-def test_jobs_that_are_ended_are_reported_and_go_on_with_more_time_and_memory(project):
+def test_ended_jobs_are_reported_and_resumed_with_more_time_and_memory(project):
     """One training is cancelled, the other one hangs until SLURM ends it after its minute."""
     models = ["Performer", "NoposPerformer"]
     pipeline = Pipeline(project, "ended", models, **LONG)

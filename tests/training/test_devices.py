@@ -1,4 +1,4 @@
-"""Several GPUs or processes: who takes which device, and which images."""
+"""Several GPUs or processes: which process uses which device and which images."""
 
 import os
 import select
@@ -43,7 +43,7 @@ def test_visible_devices_are_read_as_cuda_reads_them(chosen, left):
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a process that holds so many of two devices until it is killed."""
+    """Start a process that holds `count` of two devices until it is killed."""
     started = []
 
     def start(count: int) -> subprocess.Popen[str]:
@@ -64,8 +64,8 @@ def python(code: str, *arguments: object, **options: object) -> subprocess.Popen
 
 
 def said(stream) -> str:
-    """The next line, which has to come within a minute."""
-    assert select.select([stream], [], [], 60)[0], "nothing was said"
+    """Return the next line, which has to arrive within a minute."""
+    assert select.select([stream], [], [], 60)[0], "no output"
     return stream.readline().strip()
 
 
@@ -80,7 +80,7 @@ def test_a_killed_process_frees_its_device(start):
     assert {freed, said(start(1).stdout)} == {"GPU-a", "MIG-GPU-b/1/0"}
 
 
-def test_who_waits_for_two_devices_holds_none(start):
+def test_a_process_that_waits_for_two_devices_holds_none(start):
     one = start(1)
     said(one.stdout)
     both = start(2)
@@ -93,7 +93,7 @@ def test_who_waits_for_two_devices_holds_none(start):
 
 
 def test_further_processes_use_the_devices_of_the_first(tmp_path):
-    """nvidia-smi is replaced by a list of pretended GPUs."""
+    """nvidia-smi is replaced by a list of simulated GPUs."""
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nprintf '%s\\n' " + " ".join(UUIDS))
     (tmp_path / "nvidia-smi").chmod(0o755)
     code = "import os, torch\nfrom relative_performer.training.devices import hold_gpus\n"
@@ -117,7 +117,7 @@ def test_further_processes_end_with_the_first(tmp_path):
 
 
 @pytest.mark.parametrize(("processes", "parts"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (1, 4)])
-def test_every_image_is_the_own_of_one_part_of_one_process(processes, parts):
+def test_every_image_belongs_to_one_part_of_one_process(processes, parts):
     images, labels = torch.arange(10), torch.arange(10)
     shares = [list(Batches(images, labels, 3, 0, process, processes, parts)) for process in range(processes)]
     assert {len(share) for share in shares} == {4 * parts}

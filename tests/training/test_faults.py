@@ -29,17 +29,17 @@ from relative_performer.runs.progress import describe
 SMALL = "--dim 8 --depth 1 --heads 2 --batch_size 8 --limit_train 32 --limit_val 16 --threads 1 --ff_dropout 0.5"
 EPOCHS = 4
 TRAIN = f"{SMALL} --feature_redraw_interval 3 --max_epochs {EPOCHS} Performer Digits"
-DEADLINE = 60  # seconds for what takes one
+DEADLINE = 60  # seconds for anything that normally takes one second
 
-# processes are forked from one that has imported everything, which alone takes seconds
+# processes are forked from one that has imported everything, since the imports take seconds
 server = multiprocessing.get_context("forkserver")
 server.set_forkserver_preload(["pandas", "relative_performer.evaluation.test", "relative_performer.training.train"])
 
 
 class Command(server.Process):
-    """A command in a process of its own; `said` is what it wrote.
+    """A command in its own process. `said` is its output.
 
-    limits: resources and the most that there is of them; of memory, beyond what is used at the start.
+    limits: the limit of each resource; a limit of memory is on top of the memory used at the start.
     """
 
     def __init__(self, folder: Path, line: str, limits: Mapping[int, int] = {}, log: Path | None = None) -> None:
@@ -72,7 +72,7 @@ class Command(server.Process):
         return self.exitcode
 
     def wait_for(self, condition: Callable[[], object]) -> bool:
-        """Whether the condition came true before the process ended."""
+        """Return whether the condition became true before the process ended."""
         ends = time.monotonic() + DEADLINE
         while self.is_alive() and time.monotonic() < ends:
             if condition():
@@ -92,7 +92,7 @@ def place(tmp_path_factory) -> Path:
 
 
 def same(a: object, b: object) -> bool:
-    """Whether two checkpoints are the same to the bit."""
+    """Return whether two checkpoints are bitwise equal."""
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list):
@@ -117,13 +117,13 @@ def assert_as_never_interrupted(run_dir: Path, whole: str = "whole/x") -> None:
 
 
 def epochs(run_dir: Path) -> int:
-    """How many epochs the state has from which a run goes on."""
+    """Return the number of epochs in the state from which a run resumes."""
     path = run_dir / folders.RESUME
     return len(read_checkpoint(path)["callbacks"]["MetricsTable"]["rows"]) if path.exists() else 0
 
 
 def assert_goes_on(place: Path, run_dir: Path, line: str) -> None:
-    """Start a run again and see it begin where it was and end as it had to."""
+    """Start a run again, and check that it resumes after its last whole epoch and trains to its end."""
     known, state = epochs(run_dir), (run_dir / folders.RESUME).exists()
     again = Command(place, line)
     assert again.code() == 0, again.said
@@ -150,7 +150,7 @@ def test_killed_at_any_moment(place):
             due = checkpoint_being_written(run_dir, 1 + moments.randrange(EPOCHS))
         if command.wait_for(due):
             command.kill()
-        if command.code() == 0:  # it was faster
+        if command.code() == 0:  # it ended before it could be killed
             shutil.rmtree(run_dir)
             continue
         assert command.code() == -signal.SIGKILL
@@ -170,7 +170,7 @@ def half_written(run_dir: Path) -> list[Path]:
 
 
 def checkpoint_being_written(run_dir: Path, number: int) -> Callable[[], bool]:
-    """A condition that is true while the checkpoint of this number is written, if it is asked often enough."""
+    """Return a condition that is true while the checkpoint of this number is written. It has to be polled often."""
     there = [False]
 
     def condition() -> bool:
@@ -182,7 +182,7 @@ def checkpoint_being_written(run_dir: Path, number: int) -> Callable[[], bool]:
 
 
 def listens(command: Command) -> bool:
-    """Whether the process has a handler of its own for SIGUSR1, as a training has that can be stopped."""
+    """Return whether the process handles SIGUSR1, which means that its training can be stopped."""
     try:
         status = Path(f"/proc/{command.pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):  # it has ended
@@ -201,7 +201,7 @@ def listens(command: Command) -> bool:
     ],
 )
 def test_a_signal_stops_after_the_step(place, number, options, wanted):
-    """Stopped again and again, until it was between training steps, in a validation, and (3) in the same one again."""
+    """Repeat until a run has stopped between steps, in a validation and (if `wanted` is 3) in it a second time."""
     line = f"train.py --exp_name {number.name} {TRAIN} {options} --limit_val 160 --version"
     assert Command(place, f"{line} whole").code() == 0
     moments, places, steps = random.Random(0), set(), [0]
@@ -234,7 +234,7 @@ def test_a_signal_stops_after_the_step(place, number, options, wanted):
 
 
 def error_of(command: Command, code: int = 2) -> str:
-    """The one line that a command says when it fails."""
+    """Return the error of a command that fails, its last line."""
     assert command.code() == code, command.said
     assert "Traceback" not in command.said
     return command.said.splitlines()[-1]
@@ -270,7 +270,7 @@ def test_too_little_memory_says_what_to_lower(place):
 
 @pytest.fixture
 def disk(tmp_path, place):
-    """A file system of its own of 400 kB, `place`'s data in it."""
+    """A separate file system of 400 kB, with the data of `place`."""
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", tmp_path], check=False).returncode:
         pytest.skip("only the administrator can mount a small disk")
     (tmp_path / "data").symlink_to(place / "data")
@@ -326,7 +326,7 @@ def test_files_that_may_not_grow(place):
 
 
 @pytest.mark.fault(3)
-def test_of_trainings_started_at_once_one_has_the_folder(place):
+def test_only_one_of_several_simultaneous_trainings_gets_the_folder(place):
     line = f"train.py --exp_name race --version x {TRAIN}"
     commands = [Command(place, line) for _ in range(4)]
     assert sorted(command.code() for command in commands) == [0, 2, 2, 2]
@@ -343,7 +343,7 @@ class _Runs:
 
 @pytest.fixture
 def interrupted(place, tmp_path) -> Path:
-    """The folder x of a training that was killed after its end, and before it was marked as finished."""
+    """The folder x of a training that was killed after its end, but before it was marked as finished."""
     run_dir = place / "lightning_logs" / tmp_path.name / "x"
     shutil.copytree(place / "lightning_logs/whole/x", run_dir)
     (run_dir / folders.LAST).rename(run_dir / folders.RESUME)
@@ -356,7 +356,7 @@ def cut(path: Path) -> None:
 
 
 def flip_a_bit(path: Path) -> None:
-    """Change one weight, which torch alone would not see."""
+    """Change one weight, which torch itself would not notice."""
     weight = read_checkpoint(path)["state_dict"]["model.head.weight"].numpy().tobytes()
     content = path.read_bytes()
     path.write_bytes(content.replace(weight, bytes([weight[0] ^ 1]) + weight[1:]))

@@ -2,7 +2,9 @@ ACCELERATOR = "auto" if config["gpus"] else "cpu"
 LIMIT_TEST = f"--limit_test {config['limit_test']}" if config["limit_test"] else ""
 MIN_SHIFT = f"--min_shift {config['shift']['min_shift']}"
 TABLES = ["accuracy", "differences", "reproduction"]
-PUBLISHED = {kind: f"resources/published_{kind}.csv" for kind in ("evaluations", "shift", "cnn")}
+PUBLISHED = {
+    kind: os.path.relpath(PROJECT / f"resources/published_{kind}.csv") for kind in ("evaluations", "shift", "cnn")
+}
 SUMMARIES = {key: f"{RESULTS}/runs/{'/'.join(key)}/summary.json" for key in RUNS}
 # the first run of every model and dataset
 TRAINED = {(run["model"], run["dataset"]): SUMMARIES[key] for key, run in reversed(RUNS.items())}
@@ -46,6 +48,12 @@ def dataset_of(wildcards):
 def data_file(wildcards):
     file = f"{DATA}/{dataset_of(wildcards)}.npz"
     return [] if Path(file).exists() else file
+
+
+# of a finished run, which is older than its summary.json unless the run has to be trained again
+def changed_hparams(wildcards):
+    run_dir = Path(SUMMARIES[wildcards.experiment, wildcards.run]).parent
+    return [str(run_dir / "hparams.yaml")] if (run_dir / "summary.json").exists() else []
 
 
 def data_checksum(wildcards):

@@ -20,5 +20,5 @@ rule prepare_data:
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "python workflow/scripts/prepare_data.py {wildcards.dataset} --out {output} {resources.mirror} {params.md5}"
+        'python "$SCRIPTS"/prepare_data.py {wildcards.dataset} --out {output} {resources.mirror} {params.md5}'
         " > {log} 2>&1"

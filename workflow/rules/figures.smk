@@ -17,7 +17,7 @@ rule plot_accuracy:
     message:
         "draw {output[1]}"
     shell:
-        "python workflow/scripts/{params.command} --out {params.out} > {log} 2>&1"
+        'python "$SCRIPTS"/{params.command} --out {params.out} > {log} 2>&1'
 
 
 use rule plot_accuracy as plot_curves with:
@@ -114,7 +114,7 @@ rule relative_attention:
     message:
         "compute the attention of {wildcards.model} over relative positions on {wildcards.dataset}"
     shell:
-        "python workflow/scripts/relative_attention.py --output {output} {params.run_dir} > {log} 2>&1"
+        'python "$SCRIPTS"/relative_attention.py --output {output} {params.run_dir} > {log} 2>&1'
 
 
 use rule plot_accuracy as plot_attention with:
@@ -132,15 +132,17 @@ use rule plot_accuracy as plot_attention with:
         command=lambda _, input, output: f"plot_attention.py {input.maps} --name {Path(output[0]).stem}",
 
 
+MAPPED = [(model, dataset) for model, dataset in TRAINED if MODELS[model].attention_map]
+
+
 rule figures:
     input:
+        rules.tables.input,
+        expand(rules.shift_examples.output, dataset=SHIFTED),
+        [expand(rules.relative_attention.output, model=model, dataset=dataset) for model, dataset in MAPPED],
         rules.plot_shift.output if SHIFTED else [],
         rules.plot_accuracy.output,
         rules.plot_curves.output,
         rules.plot_cost.output,
         expand(rules.plot_confusion.output, dataset=DATASETS),
-        [
-            expand(rules.plot_attention.output, model=model, dataset=dataset)
-            for model, dataset in TRAINED
-            if MODELS[model].attention_map
-        ],
+        [expand(rules.plot_attention.output, model=model, dataset=dataset) for model, dataset in MAPPED],

@@ -16,7 +16,7 @@ rule tabulate_published:
     message:
         "write the table of the published results"
     shell:
-        "python workflow/scripts/tabulate_published.py {input.evaluations} {input.cnn} --out {params.out} > {log} 2>&1"
+        'python "$SCRIPTS"/tabulate_published.py {input.evaluations} {input.cnn} --out {params.out} > {log} 2>&1'
 
 
 use rule plot_accuracy as plot_published with:

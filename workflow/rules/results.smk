@@ -15,7 +15,7 @@ rule collect_evaluations:
     message:
         "collect {output}"
     shell:
-        "python workflow/scripts/collect_csv.py --out {output} {input.csv} > {log} 2>&1"
+        'python "$SCRIPTS"/collect_csv.py --out {output} {input.csv} > {log} 2>&1'
 
 
 use rule collect_evaluations as collect_tests with:
@@ -49,11 +49,11 @@ rule collect_runs:
         runs=run_names(),
         run_dirs=lambda wildcards, input: [folder(summary) for summary in input.runs],
     message:
-        "collect learning curves, training times and provenance of {RESULTS}"
+        "collect {output}"
     shell:
-        "(python workflow/scripts/collect_curves.py --out {output.curves} {params.run_dirs}"
-        " && python workflow/scripts/collect_times.py --out {output.times} {params.run_dirs}"
-        " && python workflow/scripts/collect_provenance.py --out {output.provenance} {params.run_dirs}) > {log} 2>&1"
+        '(python "$SCRIPTS"/collect_curves.py --out {output.curves} {params.run_dirs}'
+        ' && python "$SCRIPTS"/collect_times.py --out {output.times} {params.run_dirs}'
+        ' && python "$SCRIPTS"/collect_provenance.py --out {output.provenance} {params.run_dirs}) > {log} 2>&1'
 
 
 rule shift_examples:
@@ -77,7 +77,7 @@ rule shift_examples:
     message:
         "pick the example images of {wildcards.dataset}"
     shell:
-        "python workflow/scripts/shift_examples.py {wildcards.dataset} {resources.folder} --label {params.label}"
+        'python "$SCRIPTS"/shift_examples.py {wildcards.dataset} {resources.folder} --label {params.label}'
         " {params.min_shift} --output {output} > {log} 2>&1"
 
 
@@ -101,15 +101,18 @@ rule make_tables:
         code=script("make_tables.py", "compare_models.py", "compare_published.py"),
         out=lambda wildcards, output: folder(output),
     message:
-        "write the tables of {RESULTS}"
+        "write {output[0]}, {output[1]} and {output[2]}"
     shell:
-        "(python workflow/scripts/make_tables.py {input.evaluations} --out {params.out}"
-        " && python workflow/scripts/compare_models.py {input.evaluations} --out {params.out}"
-        " && python workflow/scripts/compare_published.py {input.evaluations} --published {input.published}"
+        '(python "$SCRIPTS"/make_tables.py {input.evaluations} --out {params.out}'
+        ' && python "$SCRIPTS"/compare_models.py {input.evaluations} --out {params.out}'
+        ' && python "$SCRIPTS"/compare_published.py {input.evaluations} --published {input.published}'
         " --cnn {input.cnn} --out {params.out}) > {log} 2>&1"
 
 
 rule tables:
     input:
+        rules.collect_evaluations.output,
+        rules.collect_runs.output,
         rules.make_tables.output,
-        rules.collect_runs.output.provenance,
+        expand(rules.collect_tests.output, dataset=DATASETS, test="confusion"),
+        expand(rules.collect_tests.output, dataset=SHIFTED, test="shift"),

@@ -24,7 +24,7 @@ rule test:
     message:
         "test {output.csv}"
     shell:
-        "python workflow/scripts/{params.command} {resources.machine} --threads {threads} --output {output.csv}"
+        'python "$SCRIPTS"/{params.command} {resources.machine} --threads {threads} --output {output.csv}'
         " {params.run_dir} > {log} 2>&1"
 
 

@@ -3,6 +3,7 @@
 rule train:
     input:
         data=data_file,
+        hparams=changed_hparams,
     output:
         f"{RESULTS}/runs/{{experiment}}/{{run}}/summary.json",
     log:
@@ -27,5 +28,5 @@ rule train:
     message:
         "train {wildcards.experiment}/{wildcards.run}"
     shell:
-        "python workflow/scripts/train.py --wait {params.options} --threads {threads} {resources.machine}"
+        'python "$SCRIPTS"/train.py --wait {params.options} --threads {threads} {resources.machine}'
         " --log_path {params.log_path} --exp_name {wildcards.experiment} --version {wildcards.run} > {log} 2>&1"

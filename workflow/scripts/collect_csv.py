@@ -1,4 +1,4 @@
-"""Collect the CSV files of single runs in one CSV."""
+"""Concatenate the CSV files of single runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +11,9 @@ from relative_performer.results.read import read_csv
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Collect CSV files of one kind (evaluations, shift tests, confusion matrices) in one.\n"
-        "The columns are those of all files, in order of first appearance; where a file lacks one, cells are empty.\n"
-        "A row that occurs twice (same run_dir, shift, epoch, label and prediction) is refused.",
+        description="Concatenate CSV files of one kind (evaluations, shift tests or confusion matrices).\n"
+        "The output has the columns of all files, in order of first appearance. Cells are empty where a file lacks\n"
+        "the column. Two rows with the same run_dir, shift, epoch, label and prediction are an error.",
         epilog="example:\n  collect_csv.py --out results/paper/model_evaluations.csv results/paper/*/evaluation.csv",
     )
     parser.add_argument("csvs", nargs="+", type=Path, metavar="IN.csv", help="file with a column run_dir")

@@ -1,4 +1,4 @@
-"""Collect where the numbers of runs come from: options, data, checkpoint, code and packages."""
+"""Collect the provenance of runs: options, data, checkpoint, code and packages."""
 
 import json
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from relative_performer.runs.provenance import provenance
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Write a JSON file with an entry per run: run_dir, hparams (with the SHA-256 of the data),\n"
-        "summary, checkpoint and its SHA-256, and every attempt at the training with its host, its packages and the\n"
-        "SHA-256 of every file of code that computed its numbers.",
+        description="Write a JSON file with one entry per run: run_dir, hparams (with the SHA-256 of the data),\n"
+        "summary, checkpoint and its SHA-256, and every training attempt with its host, its packages and the SHA-256\n"
+        "of every source file that computed its numbers.",
         epilog="example:\n  collect_provenance.py --out results/paper/provenance.json results/paper/runs/*/*",
     )
-    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="folder that train.py made")
+    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="run folder created by train.py")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.json", help="the file to write")
     options = parser.parse_args(arguments)
     try:

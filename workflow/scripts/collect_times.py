@@ -16,19 +16,19 @@ SUMMARY = ("epochs", "images_seen", "seconds")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Write how long every run trained: run_dir, " + ", ".join((*HPARAMS, *SUMMARY)) + ".\n"
-        "Seconds are of all epochs with their validation, over all attempts. Unlike the numbers in the other CSV\n"
-        "files they depend on the machine.",
+        description="Write the training time of every run: run_dir, " + ", ".join((*HPARAMS, *SUMMARY)) + ".\n"
+        "`seconds` is the time of all epochs, validation included, over all attempts. Unlike the numbers in the\n"
+        "other CSV files, it depends on the machine.",
         epilog="example:\n  collect_times.py --out results/paper/training_times.csv results/paper/runs/*/*",
     )
-    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="folder that train.py made")
+    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="run folder created by train.py")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.csv", help="the file to write")
     options = parser.parse_args(arguments)
     write_csv(options.out, pd.DataFrame([training_time(run_dir) for run_dir in options.run_dirs]))
 
 
 def training_time(run_dir: Path) -> dict[str, object]:
-    """Return the row of a run; raises UserError if it has not finished."""
+    """Return the row of a run. Raises UserError if the run has not finished."""
     summary = read_summary(run_dir)
     if not summary:
         raise UserError(f"{run_dir}: this run has not finished, it has no summary.json")

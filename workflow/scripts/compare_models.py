@@ -1,4 +1,4 @@
-"""Compare configurations pairwise, seed by seed: differences of test accuracy."""
+"""Compare the test accuracy of configurations pairwise, seed by seed."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import combinations
@@ -19,9 +19,10 @@ COLUMNS = [*PLACE, "first", "second", "n_seeds", "seeds", *(f"difference_{name}"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Write differences.csv (fractions), differences.md and differences.tex (percentage points;\n"
-        "package booktabs): for every two models (or settings of one) of an experiment the difference of their test\n"
-        "accuracies on the same dataset, embedding and seed: mean, standard deviation and bootstrap 95 % interval.",
+        description="Write differences.csv (fractions), differences.md and differences.tex (percentage points; needs\n"
+        "booktabs). They compare every pair of models, or of settings of a model, in an experiment. Differences of\n"
+        "test accuracy are taken on the same dataset, embedding and seed. The tables give their mean, standard\n"
+        "deviation and bootstrap 95 % interval over seeds.",
         epilog="example:\n  compare_models.py results/paper/model_evaluations.csv --out results/paper/tables",
     )
     parser.add_argument("evaluations", type=Path, metavar="EVALUATIONS.csv", help="one row per run")
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def differences(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for every two configurations with seeds in common, with the columns COLUMNS (fractions)."""
+    """Return one row per pair of configurations that share seeds, with the columns COLUMNS (fractions)."""
     rows = []
     for experiment, part in runs.groupby("experiment", observed=True):
         options = varied_options(part)

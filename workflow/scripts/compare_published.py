@@ -19,17 +19,17 @@ PLACE = ["model", "dataset", "embedding_type"]
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 BASELINE_EPOCHS = 20
 NOTE = (
-    f"Percent: ours as {OVER_SEEDS}; published: one run. Difference: ours minus published. Within: whether the "
-    "published value lies in our interval. Status: full, trained to the end on all images and tested on all; "
-    "reduced, at the scale that is named, which is no reproduction; not run. content_rel_attn had no effect in the "
-    "authors' code: its rows are compared with our runs without it, and, marked intended, with our runs with it."
+    f"In percent. Ours: {OVER_SEEDS}. Published: one run. Difference: ours minus published. Within: whether the "
+    "published value is inside our interval. Status: full (trained to the end and tested, both on all images), reduced "
+    "(at the smaller scale that is given, so not a reproduction) or not run. content_rel_attn had no effect in the "
+    "authors' code. Its rows are compared with our runs without it and, marked intended, with our runs with it."
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Write reproduction.csv (fractions), reproduction.md and reproduction.tex (percent; package\n"
-        "booktabs): every published run beside our runs of the same model, dataset, embedding and options.",
+        description="Write reproduction.csv (fractions), reproduction.md and reproduction.tex (percent; needs\n"
+        "booktabs). They list every published run with our runs of the same model, dataset, embedding and options.",
         epilog="example:\n"
         "  compare_published.py results/paper/model_evaluations.csv \\\n"
         "    --published resources/published_evaluations.csv --cnn resources/published_cnn.csv \\\n"
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sections = {name: _cells(table[table["dataset"] == name]) for name in in_order(table["dataset"], list(DATASETS))}
     counts = ", ".join(f"{(table['status'] == name).sum()} {name}" for name in ("full", "reduced", "not run"))
     note = f"{len(table)} rows: {counts}. {NOTE}"
-    write_tables(options.out / "reproduction", table, sections, "Ours beside the published results", note)
+    write_tables(options.out / "reproduction", table, sections, "Our results and the published results", note)
 
 
 def reproduction(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def reproduction(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     runs = runs.assign(scale=[scale(row) for row in runs.to_dict("records")])
     rows = []
     for row in published.to_dict("records"):
-        # the authors' flag never reached their attention: the model that ran is the one without it
+        # in the authors' code the flag never reached the attention, so their runs trained the model without it
         rows.append(_compared(runs, row, row | {"content_rel_attn": row["content_rel_attn"] and "false"}, "as run"))
         if row["content_rel_attn"] == "true":
             rows.append(_compared(runs, row, row, "intended"))
@@ -91,9 +91,9 @@ def _compared(
 
 
 def matching(runs: pd.DataFrame, row: Mapping[Hashable, Any]) -> pd.DataFrame:
-    """Return the runs, one per seed, that have every option that the published row gives; full ones if there are any.
+    """Return the runs, one per seed, with the options of a published row; only full runs if there are any.
 
-    What the published row does not give has to be as published where a run has it.
+    An option that the row does not give must have its published value in the runs that have this option.
     """
     same = pd.Series(True, runs.index)
     for name in [*PLACE, *OPTIONS]:
@@ -101,7 +101,7 @@ def matching(runs: pd.DataFrame, row: Mapping[Hashable, Any]) -> pd.DataFrame:
             same &= _normal(runs, name) == normal(row[name])
     for name, value in MODELS[str(row["model"])].published.items():
         same &= _normal(runs, name).isin(["", normal(value)])
-    # an equal seed is an equal run: twice the same is no second sample
+    # runs with the same seed are the same run, not two samples
     chosen = runs[same].sort_values("scale", key=lambda scales: scales.str.len() > 0, kind="stable")
     if (chosen["scale"] == "").any():
         chosen = chosen[chosen["scale"] == ""]
@@ -113,7 +113,7 @@ def _normal(runs: pd.DataFrame, name: str) -> pd.Series:
 
 
 def normal(text: str) -> str:
-    """Return one spelling for all of a value: 5e-05 of 5e-5, false of False."""
+    """Return the canonical spelling of a value: 5e-05 for 5e-5, false for False."""
     try:
         return f"{float(text):g}"
     except ValueError:
@@ -121,7 +121,7 @@ def normal(text: str) -> str:
 
 
 def scale(run: Mapping[Hashable, Any]) -> str:
-    """Return in words how a run is smaller than a published one; nothing for a full run."""
+    """Return a description of how a run is smaller than a published one; empty for a full run."""
     return ", ".join(_reductions(run))
 
 
@@ -141,7 +141,7 @@ def _reductions(run: Mapping[Hashable, Any]) -> Iterator[str]:
     if epochs is None:
         yield "unknown number of epochs"
         return
-    # the baselines were published after a fixed number of epochs, the Performers after early stopping
+    # the published baselines trained for a fixed number of epochs, the Performers until early stopping
     few = most is not None and epochs >= most
     early = epochs < BASELINE_EPOCHS if MODELS[str(run["model"])].baseline else few
     if early or _ended_by_steps(run, epochs):

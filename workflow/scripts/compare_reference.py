@@ -1,4 +1,4 @@
-"""Compare shift tests with reference results, and say whether the paper's claim holds in them."""
+"""Compare shift tests with reference results, and check whether the paper's claim holds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +16,14 @@ from relative_performer.results.tables import OVER_SEEDS, markdown, number, perc
 
 PLACE = ["experiment", "dataset", "model", "settings"]
 SHIFT = {"run_dir": str, "shift": int, "accuracy_mean": float}
-FAR, EDGE = 6, 8  # columns; the published shift test ends at 8
+FAR, EDGE = 6, 8  # columns; the published shift test goes up to 8
 SHIFTS = range(-EDGE, EDGE + 1)
 QUANTITIES = {
     "center": "Accuracy at shift 0",
-    "lost": f"Accuracy lost: accuracy at shift 0 minus its mean over all shifts of at least {FAR} columns",
+    "lost": f"Accuracy lost: accuracy at shift 0 minus the mean over all shifts of at least {FAR} columns",
     "left": f"Accuracy at shift −{EDGE}",
     "right": f"Accuracy at shift +{EDGE}",
-    "skew": f"Accuracy at shift +{EDGE} minus that at −{EDGE}",
+    "skew": f"Accuracy at shift +{EDGE} minus accuracy at shift −{EDGE}",
 }
 (ABSOLUTE,) = (name for name, model in MODELS.items() if model.positions == "absolute")
 RELATIVE = [name for name, model in MODELS.items() if model.positions == "relative"]
@@ -32,20 +32,21 @@ EPILOG = f"""\
 example:
   compare_reference.py results/mini --reference resources/reference/mini --out results/mini/tables
 
-Both folders hold model_evaluations.csv and a DATASET_shift.csv of every dataset, as the pipeline writes them. The
-claim, of every dataset:
-  - {ABSOLUTE} and the relative models classify at least {LEAST_CENTER:.0%} of the unshifted images correctly;
-  - over the shifts of at least {FAR} columns {ABSOLUTE} loses {100 * LEAST_LOST:.0f} points or more; the relative
-    models lose at most {MOST_SHARE:.0%} of that, and their 95 % intervals over seeds do not overlap with its own.
-An experiment without {ABSOLUTE} is compared with the {ABSOLUTE} of the same dataset in another experiment.
+Both folders contain model_evaluations.csv and one DATASET_shift.csv per dataset, as the pipeline writes them. The claim
+holds if, on every dataset,
+  - {ABSOLUTE} and the relative models classify at least {LEAST_CENTER:.0%} of the unshifted images correctly,
+  - {ABSOLUTE} loses at least {100 * LEAST_LOST:.0f} points of accuracy, averaged over shifts of at least {FAR} columns,
+  - the relative models lose at most {MOST_SHARE:.0%} of what {ABSOLUTE} loses,
+  - the 95 % intervals over seeds of these two losses do not overlap.
+An experiment without {ABSOLUTE} is compared with the {ABSOLUTE} of another experiment on the same dataset.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Write reference.{csv,md,tex} (accuracies on shifted images beside the reference: fractions in\n"
-        "the CSV, otherwise percent) and claim.csv (each part of the paper's claim, and whether it holds), and print\n"
-        "both.",
+        description="Write and print the comparison with the reference, reference.{csv,md,tex} (accuracy on shifted\n"
+        "images; fractions in the CSV, otherwise percent), and claim.csv (each part of the paper's claim and whether\n"
+        "it holds).",
         epilog=EPILOG,
     )
     parser.add_argument("results", type=Path, metavar="RESULTS", help="folder of your results")
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sections = {"The claim": _claim_cells(claims)} | {
         title: _cells(table[table["quantity"] == name]) for name, title in QUANTITIES.items()
     }
-    title, note = "Yours beside the reference", f"Percent: {OVER_SEEDS}. Difference: yours minus reference."
+    title, note = "Your results and the reference", f"In percent: {OVER_SEEDS}. Difference: yours minus reference."
     write_tables(options.out / "reference", table, sections, title, note)
     write_csv(options.out / "claim.csv", claims)
     print(markdown(sections, title, note))
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def summarize(folder: Path) -> pd.DataFrame:
-    """Return a row per experiment, dataset, model and setting: n_seeds, and for every quantity its statistics.
+    """Return a row per experiment, dataset, model and setting, with n_seeds and the statistics of every quantity.
 
     Raises UserError if a file is missing or malformed, or a run lacks a shift.
     """
@@ -89,7 +90,7 @@ def summarize(folder: Path) -> pd.DataFrame:
         rows.append(part.merge(_quantities(accuracies), on="run_dir"))
     grouped = pd.concat(rows).groupby(PLACE, observed=True)
     summary = grouped.agg(n_seeds=("seed", "nunique"), **statistics_of(*QUANTITIES)).reset_index()
-    return summary.astype(dict.fromkeys(PLACE, str))  # two folders need not have the same categories
+    return summary.astype(dict.fromkeys(PLACE, str))  # the categories of the two folders may differ
 
 
 def _quantities(accuracies: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +103,7 @@ def _quantities(accuracies: pd.DataFrame) -> pd.DataFrame:
 def compare(ours: pd.DataFrame, theirs: pd.DataFrame, results: Path, reference: Path) -> pd.DataFrame:
     """Return a row per quantity, experiment, dataset, model and setting: statistics of both sides and the difference.
 
-    Raises UserError if one side lacks what the other has; `results` and `reference` name the sides.
+    Raises UserError if a row of one side is missing on the other; `results` and `reference` name the sides.
     """
     places = [list(side[PLACE].itertuples(index=False, name=None)) for side in (ours, theirs)]
     for here, there, folder in ((places[1], places[0], results), (places[0], places[1], reference)):

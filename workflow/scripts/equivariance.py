@@ -1,4 +1,4 @@
-"""Measure how far a trained model is from translational equivariance, by source of the difference."""
+"""Measure how far a trained model is from translational equivariance, separately for each cause."""
 
 from pathlib import Path
 
@@ -8,22 +8,22 @@ EPILOG = """\
 example:
   equivariance.py --output equivariance.csv lightning_logs/default/version_0
 
-Test images of all classes with room for MIN_SHIFT columns on both sides (the first 64, or --limit_test) are moved by
--MIN_SHIFT to +MIN_SHIFT columns. The CSV has a row per variant of the model and shift: consistency (the fraction of
-images whose predicted class stays the same) and the change of the logits, mean and maximum over images, in units of
-their spread over images. The variants, each with the options of those above it:
+Test images of all classes with room for MIN_SHIFT columns on both sides (the first 64, or --limit_test) are shifted by
+-MIN_SHIFT to +MIN_SHIFT columns. The CSV has one row per variant of the model and shift. consistency is the fraction of
+images whose predicted class stays the same. change_mean and change_max are the mean and maximum change of the logits
+over images, in units of the spread of the unshifted logits. Each variant also has the options of the variants above it:
   as trained             as test_shifted.py tests it
   stabiliser per image   --key_stabilizer head: an image's logits depend on no other image
   class token nowhere    --class_position none, for models with this option
-  exact softmax          --no_projection, for models with this option: positions and the border remain
-  redrawn                new random features, 1 to 16 times as many, three draws each, for the two largest shifts
+  exact softmax          --no_projection, for models with this option: only positions and the image border remain
+  redrawn                new random features, 1 to 16 times as many, three draws each; only the two largest shifts
 """
 
 
 def main() -> None:
     parser = test_parser(__doc__, EPILOG)
     parser.add_min_shift(default=8)
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run that train.py made")
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="run folder created by train.py")
     arguments = parser.parse_args()
 
     from relative_performer.evaluation.equivariance import equivariance

@@ -1,4 +1,4 @@
-"""Convert a run folder of the paper's authors' code for the test commands."""
+"""Convert a run folder of the authors' code into one that the test commands read."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ example:
   import_checkpoint.py their_logs/default/version_3 --out imported/version_3
   test.py --output results.csv imported/version_3
 
-AUTHORS_RUN_DIR holds hparams.yaml and one checkpoint, checkpoints/*.ckpt, which is read as weights and plain data only.
-Their content_rel_attn had no effect: a run with it is imported as the model that ran, without it.
+AUTHORS_RUN_DIR contains hparams.yaml and one checkpoint, checkpoints/*.ckpt. Only weights and plain data are read from
+the checkpoint. content_rel_attn had no effect in the authors' code, so a run with this option is imported without it.
 """
 
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, epilog=EPILOG)
-    parser.add_argument("authors_run_dir", type=Path, metavar="AUTHORS_RUN_DIR", help="their run folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="the run folder to make")
+    parser.add_argument("authors_run_dir", type=Path, metavar="AUTHORS_RUN_DIR", help="run folder of the authors' code")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="the run folder to create")
     arguments = parser.parse_args()
 
     from relative_performer.runs.authors import import_run

@@ -9,10 +9,10 @@ from relative_performer.results.accuracy import write_accuracies
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Write accuracy.csv (fractions), accuracy.md and accuracy.tex (percent; package booktabs):\n"
-        "test accuracy of every model and embedding on every dataset, mean ± standard deviation and bootstrap 95 %\n"
-        "interval over seeds, a table per experiment. Options that vary within an experiment become columns; the best\n"
-        "of each dataset is bold.",
+        description="Write accuracy.csv (fractions), accuracy.md and accuracy.tex (percent; needs booktabs), with\n"
+        "one table per experiment: the test accuracy of every model and embedding on every dataset as mean ± standard\n"
+        "deviation and bootstrap 95 % interval over seeds. Options that vary within an experiment become columns. The\n"
+        "best accuracy of each dataset is bold.",
         epilog="example:\n  make_tables.py results/paper/model_evaluations.csv --out results/paper/tables",
     )
     parser.add_argument("evaluations", type=Path, metavar="EVALUATIONS.csv", help="one row per run")

@@ -1,8 +1,9 @@
-"""Estimate what a configuration costs before anything runs: runs, hours on this machine, disk."""
+"""Estimate the cost of a configuration before anything runs: runs, hours on this machine, disk space."""
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +20,34 @@ EPILOG = """\
 example:
   plan.py config.yaml                 (or: snakemake plan)
 
-One training step and one test step of every model and size are timed on this machine, at a small batch. Early stopping
-can end a run one epoch after its patience, which gives the least hours. A training rarely needs 100 epochs; the table
-says how long they would take. Trainings that run at once (cores divided by `threads`, or the GPUs of the profile) share
-the hours.
+Training and test steps of every model and size are timed on this machine, with the configuration's `threads`. The
+fastest of several steps counts, and the estimates are too high while other work runs here. The columns are hours
+  hours at least   if early stopping ends every run as soon as its patience allows
+  100 epochs       if every run takes 100 epochs, which are rarely needed
+The hours are those of one run after the other. Several runs can train at once: cores divided by `threads`, or the GPUs
+of the profile.
 """
+
+STEPS, SECONDS = 6, 2.0  # limits of the timed steps: their number, and the seconds after which no further step starts
 
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, epilog=EPILOG)
-    parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="configuration; later ones override")
-    parser.add_argument(
-        "--threads", type=integer(1, 1024), default=os.cpu_count(), help="CPU threads to time with (default: all)"
-    )
+    configs_help = "configuration, or - for standard input; later files override"
+    parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help=configs_help)
+    threads_help = "CPU threads for the timing (default: those of the configuration, at most all cores)"
+    parser.add_argument("--threads", type=integer(1, 1024), metavar="N", help=threads_help)
     arguments = parser.parse_args()
     config = read_configs(arguments.configs)
-    print(report(expand(config), config.get("shift", {}), arguments.threads))
+    cores = os.cpu_count() or 1
+    threads = arguments.threads or min(config.get("threads", 1), cores)
+    if (busy := os.getloadavg()[0]) > cores - threads + 0.5:
+        print(f"warning: {busy:.1f} of {cores} cores are busy with other work: these hours are too high")
+    print(report(expand(config), config.get("shift", {}), threads))
 
 
 def report(runs: Mapping[tuple[str, str], Mapping[str, Any]], shift: Mapping[str, Any], threads: int) -> str:
-    """Return the plan of `runs`, with a shift test of the classes and shifts in `shift`, as a table of text."""
+    """Return a text table of the cost of `runs`, including the shift test of the classes and shifts in `shift`."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for (experiment, _), options in runs.items():
         groups.setdefault(f"{experiment}, {options['model']}", []).append(options)
@@ -62,12 +71,12 @@ def report(runs: Mapping[tuple[str, str], Mapping[str, Any]], shift: Mapping[str
 def cost(
     options: Mapping[str, Any], shift: Mapping[str, Any], timed: dict[str, tuple[float, float, int]], threads: int
 ) -> tuple[float, float, float, float]:
-    """Return seconds per trained image, hours at least, hours for 100 epochs, and gigabytes of one run."""
+    """Return seconds per training image, least hours, hours for 100 epochs, and gigabytes of one run."""
     dataset = DATASETS[options["dataset"]]
     training, validation, test = dataset.images
     training = min(training, options["limit_train"] or training)
     validation = min(validation, options["limit_val"] or validation)
-    # at most all test images of the shifted classes
+    # an upper bound: all test images of the shifted classes
     shifted = test // len(dataset.classes) * len(shift.get("labels", [1])) if dataset.border else 0
     places = 2 * shift.get("min_shift", 8) + 1
     sizes = {key: value for key, value in options.items() if key not in ("seed", "dataset", "experiment")}
@@ -84,9 +93,7 @@ def cost(
 
 
 def time_steps(options: Mapping[str, Any], threads: int) -> tuple[float, float, int]:
-    """Return seconds per image of a training step and of inference (each the second of two), and the parameters."""
-    import time
-
+    """Return seconds per image of a training step and of inference, and the number of parameters."""
     import torch
 
     from relative_performer.runs.checkpoints import new_model
@@ -94,31 +101,41 @@ def time_steps(options: Mapping[str, Any], threads: int) -> tuple[float, float, 
     set_threads(threads)
     device = pick_device("auto")
     model = new_model(options, Path("plan")).to(device)
-    batch = min(options["batch_size"], 4) if device.type == "cpu" else options["batch_size"]
-    images = torch.zeros(batch, *DATASETS[options["dataset"]].shape, dtype=torch.uint8, device=device)
-    images = images if options.get("embedding_type") == "lookup" else images / 255
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    shape = DATASETS[options["dataset"]].shape
 
-    def seconds(work: Any) -> float:
-        work()
-        started = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return (time.perf_counter() - started) / batch
-
-    def train() -> None:
+    def train(images: torch.Tensor) -> None:
         optimizer.zero_grad()
         with torch.autocast(device.type, torch.bfloat16, enabled=options["precision"] == "bf16-mixed"):
-            loss = model(images).float().sum()
+            loss = model(images).float().logsumexp(1).mean()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
-    def infer() -> None:
+    def infer(images: torch.Tensor) -> None:
         with torch.inference_mode():
-            model(images)
+            model.eval()(images)
 
-    return seconds(train), seconds(infer), sum(p.numel() for p in model.parameters())
+    def seconds(work: Callable[[torch.Tensor], None], batch: int) -> float:
+        images = torch.randint(256, (batch, *shape), dtype=torch.uint8, device=device)
+        images = images if options.get("embedding_type") == "lookup" else images / 255
+        times: list[float] = []
+        # the first step also allocates memory
+        while len(times) < 2 or (len(times) < STEPS and sum(times) < SECONDS):
+            started = time.perf_counter()
+            work(images)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - started)
+        return min(times[1:]) / batch
+
+    def per_image(work: Callable[[torch.Tensor], None]) -> float:
+        small = min(options["batch_size"], 4)
+        found = seconds(work, small)
+        whole = small if found * options["batch_size"] > SECONDS else options["batch_size"]
+        return found if whole == small else seconds(work, whole)
+
+    return per_image(train), per_image(infer), sum(p.numel() for p in model.parameters())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Plot the test accuracy of every configuration, a panel per dataset."""
+"""Plot the test accuracy of every configuration, one panel per dataset."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +20,8 @@ LINE = 0.23  # inches
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         description="Draw accuracy.pdf and accuracy.png: test accuracy (mean, standard deviation and bootstrap 95 %\n"
-        "interval over seeds) of every model, embedding and varied option, a panel per dataset, a row of panels per\n"
-        "experiment.",
+        "interval over seeds) of every model, embedding and varied option, with one column of panels per dataset and\n"
+        "one row per experiment.",
         epilog="example:\n  plot_accuracy.py results/paper/model_evaluations.csv --out figures/paper",
     )
     parser.add_argument("evaluations", type=Path, metavar="EVALUATIONS.csv", help="one row per run")
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def accuracy_figure(evaluations: pd.DataFrame) -> Figure:
-    """Return the figure of the evaluations: a bar per configuration and dataset, its value beside it."""
+    """Return the figure of the evaluations: one bar with its value per configuration and dataset."""
     runs = describe(evaluations).merge(evaluations[["run_dir", "test/acc"]], on="run_dir")
     runs = runs.assign(place=_places(runs))
     rows = plotting.rows_of_panels(runs, ["experiment"])

@@ -1,4 +1,4 @@
-"""Plot the attention over relative positions that a run has learnt, a map per layer and head."""
+"""Plot the attention over relative positions that a run has learnt, one map per layer and head."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ MAPS = {"run_dir": str, "layer": int, "head": int, "row": int, "column": int, "w
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Draw NAME.pdf and NAME.png: for every layer (rows) and head (columns) how much attention a pixel\n"
-        "gets for its place relative to the asking one (centre), beside an equal share.",
+        description="Draw NAME.pdf and NAME.png: for every layer (rows) and head (columns) the attention to a pixel\n"
+        "by its position relative to the query's pixel (centre), divided by an equal share.",
         epilog="example:\n  plot_attention.py attention.csv --name attention_MNIST --out figures/paper",
     )
-    parser.add_argument("maps", type=Path, metavar="MAPS.csv", help="what relative_attention.py wrote")
+    parser.add_argument("maps", type=Path, metavar="MAPS.csv", help="output of relative_attention.py")
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the figure's files")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figure")
     options = parser.parse_args(arguments)
@@ -54,7 +54,7 @@ def attention_figure(maps: pd.DataFrame) -> Figure:
     bar = figure.colorbar(image, ax=axes, label="attention / equal share", shrink=0.8)
     bar.set_ticks([1 / reach, 1, reach], labels=[f"{tick:.3g}" for tick in (1 / reach, 1, reach)])
     bar.minorticks_off()
-    plotting.footnote(figure, f"{edge - 0.5:.0f} pixels to every side")
+    plotting.footnote(figure, f"{edge - 0.5:.0f} pixels on every side")
     return figure
 
 

@@ -24,7 +24,7 @@ SIDE = 2.6  # inches
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         description="Draw confusion_DATASET.pdf and confusion_DATASET.png: for every configuration the percentage of\n"
-        "the test images of a class (row) for which a class (column) was predicted, over the images of all seeds.",
+        "test images of a class (row) that are predicted as a class (column), over the images of all seeds.",
         epilog="example:\n"
         "  plot_confusion.py MNIST --evaluations results/paper/model_evaluations.csv \\\n"
         "    --confusion results/paper/MNIST_confusion.csv --out figures/paper",
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def confusion_figure(counts: pd.DataFrame, classes: Sequence[str]) -> Figure:
-    """Return the figure of confusion matrices, joined with their runs: a row per run, label and prediction."""
+    """Return the figure of `counts`, confusion matrices joined with their runs, a row per run, label and prediction."""
     matrices = percentages(counts, len(classes))
     columns = min(COLUMNS, len(matrices))
     rows = -(-len(matrices) // columns)
@@ -57,12 +57,15 @@ def confusion_figure(counts: pd.DataFrame, classes: Sequence[str]) -> Figure:
         _draw_matrix(panel, matrix, classes)
         panel.set_title(title, fontsize=8)
     figure.supylabel("Class of the image", fontsize=9)
-    plotting.footnote(figure, "Predicted class. Percent of the images of a class; less than 1 % is left out.")
+    plotting.footnote(figure, "Predicted class. In percent of the images of a class; values below 1 % are omitted.")
     return figure
 
 
 def percentages(counts: pd.DataFrame, classes: int) -> dict[str, np.ndarray]:
-    """Return title: matrix (label, prediction) in percent of every configuration; NaN for a label without images."""
+    """Return the confusion matrix (label, prediction) of every configuration by its title, in percent.
+
+    The row of a label without images is NaN.
+    """
     several = [column for column in plotting.PANEL_ROWS if counts[column].nunique() > 1]
     matrices = {}
     for _, rows in counts.groupby([*plotting.PANEL_ROWS, "model", "settings"], observed=True, sort=False):

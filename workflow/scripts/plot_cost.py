@@ -1,4 +1,4 @@
-"""Plot the test accuracy over what it costs: parameters and training time."""
+"""Plot the test accuracy against the number of parameters and the training time."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +24,8 @@ FILLS = dict(zip(("", *EMBEDDINGS), ("full", "full", "left", "none"), strict=Tru
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         description="Draw cost.pdf and cost.png: test accuracy of every configuration (mean and bootstrap 95 %\n"
-        "interval over seeds) over its number of parameters and over its mean training time, a row per dataset.\n"
-        "Times compare only where all runs had the same kind of machine to themselves.",
+        "interval over seeds) against its number of parameters and its mean training time, one row per dataset.\n"
+        "Times are comparable only if every run had a machine of the same kind to itself.",
         epilog="example:\n"
         "  plot_cost.py --evaluations results/paper/model_evaluations.csv \\\n"
         "    --times results/paper/training_times.csv --out figures/paper",

@@ -22,9 +22,9 @@ CURVES = {"run_dir": str, "epoch": int, "train/acc": float, "val/acc": float}
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         description="Draw learning_curves.pdf and learning_curves.png: accuracy on the validation split (solid) and\n"
-        "the training split (dashed) over epochs, a panel per dataset and embedding, a line per model; with several\n"
-        "seeds their mean, and for the validation the bootstrap 95 % interval as a band. An outlined mark stands at\n"
-        "the best validation epoch of every run, a cross where early stopping ended it.",
+        "the training split (dashed) over epochs, with one panel per dataset and embedding and one line per model.\n"
+        "With several seeds the lines are means, and a band is the bootstrap 95 % interval of validation accuracy.\n"
+        "An outlined marker is the best validation epoch of a run. A cross is the end of a run by early stopping.",
         epilog="example:\n"
         "  plot_curves.py --evaluations results/paper/model_evaluations.csv \\\n"
         "    --curves results/paper/learning_curves.csv --out figures/paper",
@@ -50,7 +50,7 @@ def curves_figure(curves: pd.DataFrame) -> Figure:
     plotting.footnote(
         figure,
         f"Solid: validation; dashed: training{mean}.\n"
-        f"Outlined: best validation epoch of a run; ×: its end by early stopping.{bands}",
+        f"Outlined: best validation epoch of a run; ×: end of a run by early stopping.{bands}",
     )
     return figure
 
@@ -61,13 +61,13 @@ def _draw_panel(panel: Axes, curves: pd.DataFrame) -> None:
         mean = rows.groupby("epoch")[["train/acc", "val/acc"]].mean()
         band = rows.groupby("epoch")["val/acc"].agg([low, high])
         best, stopped = best_epochs(rows), early_stops(rows)
-        apart = (number * step // 4, step)  # staggered, so that marks of lines that coincide do not
+        apart = (number * step // 4, step)  # staggered, so that the markers of coinciding lines differ
         panel.plot(mean.index + 1, mean["train/acc"], color=style["color"], linestyle="--", linewidth=0.7)
         panel.plot(mean.index + 1, mean["val/acc"], **style | {"linestyle": "-"}, linewidth=1.2, markevery=apart)
         panel.fill_between(band.index + 1, band["low"], band["high"], color=style["color"], alpha=0.15, linewidth=0)
         outlined = {"marker": style["marker"], "markersize": 6.5, "markeredgecolor": "black", "markeredgewidth": 0.8}
         for rows_of, marks in ((best, outlined), (stopped, CROSS)):
-            if len(rows_of):  # the layout fails over an empty line that is not clipped
+            if len(rows_of):  # the layout fails on an empty line that is not clipped
                 place = rows_of["epoch"] + 1, rows_of["val/acc"]
                 panel.plot(*place, color=style["color"], linestyle="none", clip_on=False, **marks)
     panel.set(xlim=(0.5, curves["epoch"].max() + 1.5), ylim=(0, 1.03), xlabel="Epoch")
@@ -81,7 +81,7 @@ def best_epochs(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def early_stops(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return the last row of every run that ended because val/acc had not risen for the run's patience (0: none)."""
+    """Return the last row of every run that early stopping ended. A patience of 0 means no early stopping."""
     last = curves.loc[curves.groupby("run_dir")["epoch"].idxmax()].set_index("run_dir")
     waited = last["epoch"] - best_epochs(curves).set_index("run_dir")["epoch"]
     patience = last["patience"].astype(float)

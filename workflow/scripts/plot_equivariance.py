@@ -1,4 +1,4 @@
-"""Plot what keeps trained models from translational equivariance, and how it vanishes with more random features."""
+"""Plot how far trained models are from translational equivariance, by cause and by number of random features."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -26,12 +26,12 @@ LOOKS: dict[str, dict[str, Any]] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         description="Draw NAME.pdf and NAME.png: for every model the mean change of the logits under shifts, for each\n"
-        "variant of the model (left), and, with new random features, over their number (right).",
+        "variant of the model (left) and against the number of newly drawn random features (right).",
         epilog="example:\n"
         "  plot_equivariance.py RelativePerformer=results/paper/equivariance/RelativePerformer_MNIST.csv \\\n"
         "    --name equivariance_MNIST --out figures/paper",
     )
-    parser.add_argument("csvs", nargs="+", type=model_path, metavar="MODEL=CSV", help="what equivariance.py wrote")
+    parser.add_argument("csvs", nargs="+", type=model_path, metavar="MODEL=CSV", help="output of equivariance.py")
     parser.add_argument("--name", required=True, help="name of the figure")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figure")
     options = parser.parse_args(arguments)
@@ -59,7 +59,7 @@ def equivariance_figure(changes: Mapping[str, pd.DataFrame]) -> Figure:
     shown = [name for name in LOOKS if any(name in set(rows["variant"]) for rows in changes.values())]
     redrawn = {"label": "redrawn features, three draws", "color": "#882255", "linestyle": "none", "marker": "*"}
     plotting.legend_of(figure, [*(LOOKS[name] | {"label": name} for name in shown), redrawn])
-    plotting.footnote(figure, "Mean over images, in units of the logits' spread over them. Right: the largest shifts.")
+    plotting.footnote(figure, "Mean over images, in units of the spread of the logits. Right: the largest shifts.")
     return figure
 
 

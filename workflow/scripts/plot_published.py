@@ -1,4 +1,4 @@
-"""Plot the published accuracies over shift: the paper's figure from its own numbers."""
+"""Plot the published accuracy over shift: the paper's figure, from the published numbers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +11,8 @@ from relative_performer.results.shift_figure import shift_figure
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Draw shift.pdf and shift.png from the published numbers: accuracy over shift, a panel per\n"
-        "dataset, a line per model with a band of one standard deviation over test images.",
+        description="Draw shift.pdf and shift.png from the published numbers: accuracy over shift, with one panel per\n"
+        "dataset and one line per model, and a band of one standard deviation over test images.",
         epilog="example:\n  plot_published.py resources/published_shift.csv --out figures/published",
     )
     parser.add_argument("shifts", type=Path, metavar="SHIFTS.csv", help="one row per dataset, model and shift")

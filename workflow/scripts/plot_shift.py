@@ -1,4 +1,4 @@
-"""Plot accuracy and loss over the shift of the test images: the paper's shift figure, and its counterpart."""
+"""Plot accuracy and loss over the shift of the test images, as in the paper's shift figure."""
 
 import argparse
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ EXAMPLES = {"shift": int, "row": int, "column": int, "value": float}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Draw shift.pdf and shift.png: accuracy over shift, a panel per dataset, a line per model with a\n"
-        "band (bootstrap 95 % interval over seeds; one standard deviation over test images where there is one seed),\n"
-        "and below each panel an example image, shifted. Several embeddings make several rows of panels. Published\n"
-        "curves of the same dataset and model are dashed; they are of the linear embedding. shift_loss.pdf and\n"
-        "shift_loss.png show the mean loss in the same way, with bands over seeds alone.",
+        description="Draw shift.pdf and shift.png: accuracy over shift, with one panel per dataset and one line per\n"
+        "model. A band is the bootstrap 95 % interval over seeds or, for a single seed, one standard deviation over\n"
+        "test images. Below each panel is an example image at several shifts. Each embedding has its own row of\n"
+        "panels. Published curves of the same dataset and model are dashed. Their embedding is linear.\n"
+        "shift_loss.pdf and shift_loss.png show the mean loss in the same way, without a band for a single seed.",
         epilog="example:\n"
         "  plot_shift.py --evaluations results/paper/model_evaluations.csv \\\n"
         "    --shift MNIST=results/paper/MNIST_shift.csv \\\n"

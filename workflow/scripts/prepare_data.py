@@ -1,4 +1,4 @@
-"""Download a dataset, check it, and write it as one file of images that every run loads."""
+"""Download a dataset, check it, and write it to one file of images that every run loads."""
 
 import argparse
 import re
@@ -15,14 +15,15 @@ examples:
   prepare_data.py CIFAR10 --out data/CIFAR10.npz --mirror /mnt/archives
   prepare_data.py Digits --out data/Digits.npz          (part of scikit-learn: nothing to download)
 
-FILE is an uncompressed npz with, for the splits train, val and test, the arrays
+FILE has to be named DATASET.npz. It is an uncompressed npz file with two arrays for each split (train, val and test):
   SPLIT_images   uint8 (N, h, w, c), rows from the top; 32x32 pixels, c = 3 for CIFAR10 and 1 otherwise
   SPLIT_labels   int64 (N,), the class
-and is to be named DATASET.npz. MNIST's images are enlarged from 28x28 (bilinear). Validation is 5,000 training images
-drawn with seed 42; Digits are split into 1,297, 250 and 250.
+The images of MNIST and FashionMNIST are enlarged from 28x28 pixels (bilinear). The validation split has 5,000 training
+images, drawn with seed 42. Digits is split into 1,297 training, 250 validation and 250 test images.
 
-Archives are checked by MD5 and kept, so a second call downloads nothing, and an interrupted call continues. A mirror
-has them as mnist/train-images-idx3-ubyte.gz, cifar10/cifar-10-python.tar.gz and so on, or directly in its folder."""
+Archives are checked by MD5 and kept. A second call therefore downloads nothing, and an interrupted download is resumed.
+A mirror has the archives as mnist/train-images-idx3-ubyte.gz, cifar10/cifar-10-python.tar.gz and so on, or directly in
+its folder."""
 
 
 def main() -> None:
@@ -64,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="SECONDS",
         type=positive_float,
         default=TIMEOUT,
-        help="time for a mirror to answer, and for every 256 KiB, before the next mirror is tried (default 30)",
+        help="time for a mirror to answer, and to send each 256 KiB, before the next mirror is tried (default 30)",
     )
     return parser.parse_args()
 

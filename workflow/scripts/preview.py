@@ -1,4 +1,4 @@
-"""Tabulate the accuracies of a configuration so far, and mark runs that are missing, running or stale; runs nothing."""
+"""Tabulate the accuracies of a configuration so far, and mark runs that are missing, running or stale."""
 
 import time
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from relative_performer.errors import UserError
 from relative_performer.files import checksum_if_there, write_csv
 from relative_performer.results.accuracy import write_accuracies
 from relative_performer.results.read import read_csv
+from relative_performer.runs.folders import find_results
 from relative_performer.runs.progress import describe
 from relative_performer.runs.provenance import changes
 
@@ -23,15 +24,16 @@ example:
 
 Writes results/NAME/preview/model_evaluations.csv, with a row for every run of the configuration and its `state`, and
 accuracy.{csv,md,tex} over the runs that are finished and tested. A run is stale if its options, its data or the code
-that computes its numbers have changed since; the state says what. Everything is read from the files in results/NAME.
+that computes its numbers have changed since its training; its state names the change. Nothing is run: everything is
+read from the files in results/NAME.
 """
 
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, epilog=EPILOG)
-    parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="configuration; later ones override")
+    parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="configuration; later files override")
     config = read_configs(parser.parse_args().configs)
-    results, data = Path("results", config["name"]), Path(config["data"]["path"])
+    results, data = find_results(config["name"]), Path(config["data"]["path"])
     rows = [row_of(results, *name, options, data) for name, options in expand(config).items()]
     if not any(row.get("test/acc") for row in rows):
         raise UserError(f"{results}: none of {len(rows)} runs has been tested yet")
@@ -42,7 +44,7 @@ def main() -> None:
 
 
 def row_of(results: Path, experiment: str, name: str, options: Mapping[str, Any], data: Path) -> Mapping[Any, Any]:
-    """Return a run's evaluation with its state, or its options alone if it has none."""
+    """Return a run's evaluation and state, or its options and state if it has not been evaluated."""
     run_dir, evaluation = results / "runs" / experiment / name, results / "evaluations" / experiment / f"{name}.csv"
     described = describe(run_dir, time.time())
     state = described["state"]

@@ -9,16 +9,16 @@ EPILOG = """\
 example:
   relative_attention.py --output attention.csv lightning_logs/default/version_0
 
-CSV columns: run_dir, layer, head, row, column, weight. A row is a pixel of the square around the query's pixel; its
-weight is the attention to it divided by an equal share (1: as much as without positions). How a model's weights give
-its attention stands in its folder, models/MODEL/attention_map.py.
+CSV columns: run_dir, layer, head, row, column, weight. Each row of the CSV is a pixel in the square around the query's
+pixel. Its weight is the attention to it divided by an equal share (1: as much as without positions).
+models/MODEL/attention_map.py computes the attention from the weights of the model.
 """
 
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, epilog=EPILOG)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a trained run")
-    parser.add_argument("--radius", type=integer(1, 31), default=12, metavar="R", help="rows and columns (default 12)")
+    parser.add_argument("--radius", type=integer(1, 31), default=12, metavar="R", help="pixels each way (default 12)")
     parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="the file to write")
     arguments = parser.parse_args()
 

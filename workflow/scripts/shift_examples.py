@@ -11,7 +11,7 @@ EPILOG = """\
 example:
   shift_examples.py MNIST --min_shift 8 --output examples.csv
 
-The image is the first one of its class that the shift test uses. CSV columns: shift, row, column, value (0 to 255).
+The image is the first image of its class in the shift test. CSV columns: shift, row, column, value (0 to 255).
 """
 
 

@@ -1,4 +1,4 @@
-"""Show the progress of runs: a table of those that have begun, wherever they train, and how many have not."""
+"""Show the progress of runs: a table of those that have started, on any machine, and the number that have not."""
 
 import time
 from collections import Counter
@@ -10,18 +10,18 @@ from relative_performer.cli import ArgumentParser, run
 from relative_performer.config.grid import expand
 from relative_performer.config.validate import read_configs
 from relative_performer.errors import UserError
-from relative_performer.runs.folders import find_runs
+from relative_performer.runs.folders import find_results, find_runs
 from relative_performer.runs.progress import STATES, describe
 
 EPILOG = """\
 examples:
-  status.py config.yaml                          (with the number of runs that wait)
+  status.py config.yaml                          (also counts the runs that have not started)
   watch -n 10 python workflow/scripts/status.py lightning_logs
 
 Everything is read from the run folders, so this works on any machine that has access to them. A training updates its
-progress every 10 seconds, or after every step that takes longer; `seen` is the time since then. `soonest end` is when
-early stopping ends the run if no further epoch is better than the best so far; `latest end` follows from max_epochs and
-max_steps.
+progress every 10 seconds, or after each step if a step takes longer. `seen` is the time since the last update.
+`soonest end` is when early stopping ends the run if no further epoch is better than the best so far. `latest end`
+follows from max_epochs and max_steps.
 """
 COLUMNS = ("run", "state", "host", "seen", "epoch", "step", "val/acc", "best", "images/s")
 TIMES = ("epoch end", "soonest end", "latest end")
@@ -34,15 +34,21 @@ def main() -> None:
     if missing := [path for path in paths if not path.exists()]:
         raise UserError(f"{missing[0]}: no such folder or configuration")
     found = {run_dir for folder in paths if folder.is_dir() for run_dir in find_runs(folder)}
+    others: list[Path] = []
     if configs := [path for path in paths if not path.is_dir()]:
         config = read_configs(configs)
-        found |= {Path("results", config["name"], "runs", *names) for names in expand(config)}
+        runs = find_results(config["name"]) / "runs"
+        wanted = {runs.joinpath(*names) for names in expand(config)}
+        others = sorted(set(find_runs(runs)) - wanted)
+        found |= wanted
     now = time.time()
     print(report({run_dir: describe(run_dir, now) for run_dir in sorted(found)}))
+    if others:
+        print("not in the configuration:", *others, sep="\n  ")
 
 
 def report(described: Mapping[Path, Mapping[str, Any]]) -> str:
-    """Return the table of `described` runs; of those that wait only the number."""
+    """Return the table of `described` runs. Runs that have not started are only counted."""
     begun = [(run_dir, row) for run_dir, row in described.items() if row["state"] != "waiting"]
     begun.sort(key=lambda item: STATES.index(item[1]["state"]))
     lines = [(*COLUMNS, *TIMES), *(cells(run_dir, row) for run_dir, row in begun)]

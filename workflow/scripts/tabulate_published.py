@@ -13,16 +13,16 @@ from relative_performer.results.read import in_order
 from relative_performer.results.tables import number, write_tables
 
 NOTE = (
-    "Percent, one run each: validation / test accuracy. The best test accuracy of each dataset and table is bold. "
-    "Options are named where they differ from dimension 256, depth 6, 8 heads, pos_scales 4, redraw interval 1000, a "
-    "constant learning rate of 5e-05 and batches of 22; content_rel_attn had no effect in the authors' code."
+    "Validation / test accuracy of one run each, in percent. The best test accuracy of each dataset and table is bold. "
+    "Options are given where they differ from dimension 256, depth 6, 8 heads, pos_scales 4, redraw interval 1000, a "
+    "constant learning rate of 5e-05 and batches of 22. content_rel_attn had no effect in the authors' code."
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Write published.csv (fractions, every option), published.md and published.tex (percent; package\n"
-        "booktabs): the published accuracies of every model on every dataset.",
+        description="Write published.csv (fractions, every option), published.md and published.tex (percent; needs\n"
+        "booktabs) with the published accuracies of every model on every dataset.",
         epilog="example:\n"
         "  tabulate_published.py resources/published_evaluations.csv resources/published_cnn.csv \\\n"
         "    --out results/published/tables",
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def cells(runs: pd.DataFrame) -> list[list[str]]:
-    """Return header and rows: a row per model and options, a column per dataset."""
+    """Return the header and the rows of a table: a row per model and options, a column per dataset."""
     datasets = in_order(runs["dataset"], list(DATASETS))
     runs = runs.assign(options=[unusual(row) for row in runs.to_dict("records")], text=_texts(runs))
     # plain runs first

@@ -17,7 +17,7 @@ run_dir. The weights are those of the epoch with the highest val/acc, or of the 
 def main() -> None:
     parser = test_parser(__doc__, EPILOG)
     parser.add_argument("--confusion", type=Path, metavar="CSV", help="file for the confusion matrix")
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder of a run that train.py made")
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="run folder created by train.py")
     arguments = parser.parse_args()
 
     import pandas as pd

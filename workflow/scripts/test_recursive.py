@@ -1,4 +1,4 @@
-"""Test every run at or below some folders, as test.py tests one."""
+"""Test every run in or below the given folders, as test.py does for one run."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,8 @@ EPILOG = """\
 example:
   test_recursive.py --output results.csv lightning_logs
 
-The CSV has a row for each run. A run that cannot be tested, because it still trains its first epoch for example, is
-named with the reason on stderr. The others are tested all the same, and the exit code is then 2.
+The CSV has a row for each run. A run that cannot be tested, for example because it is still in its first epoch, is
+reported on stderr with the reason. The other runs are tested, and the exit code is 2.
 """
 
 

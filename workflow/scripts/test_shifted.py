@@ -11,11 +11,12 @@ example:
   test_shifted.py --labels 1 --min_shift 8 --output shift.csv lightning_logs/default/version_*
   test_shifted.py --labels 0 1 2 3 --min_shift 4 --axis both --output shift.csv lightning_logs/default/version_0
 
-As published, the test uses the test images of the given classes that have room for MIN_SHIFT columns on both sides.
-They are moved by -MIN_SHIFT (to the left) to +MIN_SHIFT columns; black fills in, and nothing is cut off. MIN_SHIFT, the
-largest shift, has its name from the paper's code. The CSV has a row per run and shift: run_dir, shift, accuracy_mean,
-accuracy_std, loss_mean, loss_std, over images. A shift along rows has the column row_shift too, negative upwards; along
-both axes there is a row for every pair of shifts.
+MIN_SHIFT is the largest shift; the name is from the paper's code. As published, the test uses the test images of the
+given classes that have room for MIN_SHIFT columns on both sides. They are shifted by -MIN_SHIFT (left) to +MIN_SHIFT
+(right) columns. The vacated columns become black, and nothing is cut off. The CSV has one row per run and shift with
+run_dir, shift, accuracy_mean, accuracy_std, loss_mean and loss_std. Means and standard deviations are over images. With
+--axis rows or both there is also a column row_shift (negative: upwards). With --axis both there is one row per run and
+pair of shifts.
 """
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     axes = "{" + ",".join(AXES) + "}"
     axis = choice("axis", tuple(AXES))
     parser.add_argument("--axis", type=axis, default="columns", metavar=axes, help="default columns")
-    circular_help = "move circularly: pixels that leave on one side enter on the other, and every image is used"
+    circular_help = "shift circularly: pixels that leave on one side enter on the other, and no image needs room"
     parser.add_argument("--circular", action="store_true", help=circular_help)
     parser.add_argument("run_dirs", type=Path, nargs="+", metavar="RUN_DIR", help="folders of trained runs")
     arguments = parser.parse_args()

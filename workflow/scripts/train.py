@@ -1,6 +1,7 @@
 """Train one model on one dataset."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,10 +12,12 @@ from relative_performer.data import DATASETS
 from relative_performer.errors import UserError, nearest
 from relative_performer.models import MODELS
 from relative_performer.options import Option, choice, integer
+from relative_performer.runs.folders import JOIN
+from relative_performer.training.devices import forget_ranks
 
 EPILOG = """\
 examples:
-  train.py Performer MNIST --help                      the options of this model alone
+  train.py Performer MNIST --help                      only the options of this model
   train.py RelativePerformer Digits --dim 32 --depth 2 --max_epochs 10
   train.py --exp_name mine --version first NoposPerformer MNIST --learning_rate 5e-5
 
@@ -22,8 +25,7 @@ The folder of a run is LOG_PATH/EXP_NAME/VERSION. It has hparams.yaml with every
 val/acc) and last.ckpt, metrics.csv with a row per epoch, TensorBoard events, and at the end summary.json. Training
 stops when val/acc has not risen for PATIENCE epochs. The same command with the same --version resumes an interrupted
 run: from its last whole epoch if it was killed, and from the last step if SIGTERM, SIGUSR1 or ctrl-C stopped it (exit
-code 75).
-One command at a time trains a run: a second one is refused, or waits (--wait).
+code 75). Only one command at a time can train a run. A second command fails, or waits (--wait).
 """
 PLACE = ("log_path", "exp_name", "version", "wait")
 ACCELERATORS = ("auto", "cpu", "cuda")
@@ -40,7 +42,9 @@ def main() -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
 
-    # importing torch takes seconds, which help and wrong arguments need not wait for
+    if hparams["devices"] == 1 and JOIN not in os.environ:
+        forget_ranks()
+    # imported here: torch takes seconds to import, which --help and wrong arguments do not need
     import torch
 
     from relative_performer.data.prepared import load
@@ -70,7 +74,7 @@ def main() -> None:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Parse the command line with the options of the model that it names."""
+    """Parse a command line with the options of the model in it."""
     finder = build_parser(OPTIONS.values())
     finder.add_argument("words", nargs="*")
     words = finder.parse_known_intermixed_args([word for word in argv if word not in ("-h", "--help")])[0].words
@@ -87,7 +91,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def build_parser(options: Iterable[Option]) -> ArgumentParser:
-    """Return the command line with the given options, without MODEL and DATASET."""
+    """Return a parser with the given options, without MODEL and DATASET."""
     parser = ArgumentParser(usage="%(prog)s [options] MODEL DATASET", description=__doc__, epilog=EPILOG)
     place = parser.add_argument_group("folders of the run and of the data")
     place.add_argument("--log_path", type=Path, default=Path("lightning_logs"), help="default lightning_logs")

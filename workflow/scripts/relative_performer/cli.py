@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +12,12 @@ from typing import Any, NoReturn
 from relative_performer.data import DATASETS, LARGEST_SHIFT, MOST_CLASSES
 from relative_performer.errors import Stopped, UserError, one_line
 from relative_performer.options import choice, integer, positive_int
+
+# Idle threads sleep: busy waiting slows a training beside other work. torch reads this when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # ± and × on an ASCII terminal
 
 
 class ArgumentParser(argparse.ArgumentParser):

@@ -31,11 +31,12 @@ def expand(config: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
                 check_run(model, dataset, options)
             except (TypeError, ValueError) as error:
                 raise UserError(f"experiments.{experiment}: {error}") from None
-            others = [f"{key}{chosen[key]}" for key in varied if key not in ("dataset", "embedding_type", "seed")]
+            # the parsed value, so that 1e-4 and 0.0001 are one run
+            others = [f"{key}{options[key]}" for key in varied if key not in ("dataset", "embedding_type", "seed")]
             embedding = [options["embedding_type"]] if "embedding_type" in options else []
             run = "_".join([model, dataset, *embedding, *others, f"seed{options['seed']}"])
             if (experiment, run) in runs:
-                raise UserError(f"experiments.{experiment}: {run} stands there twice")
+                raise UserError(f"experiments.{experiment}: {run} is there twice: leave out values that are equal")
             if len(run) > LONGEST_NAME:
                 raise UserError(
                     f"experiments.{experiment}: varies so much that the name of a run is too long: {shown(run)}"

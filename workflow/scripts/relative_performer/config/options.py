@@ -7,7 +7,16 @@ from typing import Any
 from relative_performer.data import DATASETS
 from relative_performer.errors import nearest, shown
 from relative_performer.models import MODEL_OPTIONS, MODELS, find_model
-from relative_performer.options import Option, complete, natural, nonnegative, positive_float, positive_int, probability
+from relative_performer.options import (
+    Option,
+    complete,
+    integer,
+    natural,
+    nonnegative,
+    positive_float,
+    positive_int,
+    probability,
+)
 
 TRAINING_OPTIONS = (
     Option("learning_rate", positive_float, 1e-3, "peak learning rate of Adam"),
@@ -24,7 +33,7 @@ TRAINING_OPTIONS = (
     ),
     Option("precision", ("32-true", "bf16-mixed"), "32-true", "float32, or matrix products in bfloat16"),
     Option("compile", bool, False, "torch.compile the model: takes minutes at the start, and is slower on a CPU"),
-    Option("seed", natural, 0, "seed of weights, random features, order of images and dropout"),
+    Option("seed", integer(0, 2**32 - 1), 0, "seed of weights, random features, order of images and dropout"),
     Option("max_epochs", positive_int, 1000, "most epochs; early stopping usually ends a run before"),
     Option("max_steps", positive_int, None, "most steps"),
     Option("patience", natural, 20, "epochs without a higher val/acc after which training stops; 0: never"),

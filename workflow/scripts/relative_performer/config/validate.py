@@ -1,5 +1,6 @@
 """Validation of a configuration: its file, its structure, its schema, and the wording of what is wrong."""
 
+import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from relative_performer.data import DATASETS, LARGEST_SHIFT, MOST_CLASSES
 from relative_performer.errors import UserError, nearest, one_line, shown
 from relative_performer.models import MODELS
 
+STDIN = Path("-")
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.yaml"
 
 MOST_VALUES = 5_000  # config.yaml has 150; an alias can stand for very many
@@ -44,7 +46,8 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping that a YAML file holds; raises UserError, with the line of the fault, if it holds none."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        text = sys.stdin.read() if path == STDIN else path.read_text(encoding="utf-8")
+        content = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         fault = f"{error.context} {error.problem}" if str(error.problem).startswith("but") else error.problem
@@ -66,6 +69,27 @@ def read_configs(paths: list[Path]) -> dict[str, Any]:
         merge(config, read_yaml(path))
     check_config(config)
     return config
+
+
+def parse_nested(value: Any, given: Any) -> Any:
+    """Return a value of a configuration with the parts that stand in `given` parsed as YAML, if these are text.
+
+    snakemake's --config leaves values inside mappings and lists as text.
+    """
+    if isinstance(given, dict) and isinstance(value, dict):
+        return value | {key: _parsed(value[key], part) for key, part in given.items() if key in value}
+    if isinstance(given, list) and isinstance(value, list):
+        return [_parsed(item, item) for item in value]
+    return value
+
+
+def _parsed(value: Any, given: Any) -> Any:
+    if not isinstance(value, str):
+        return parse_nested(value, given)
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
 
 
 def merge(config: dict[str, Any], other: Mapping[str, Any]) -> None:

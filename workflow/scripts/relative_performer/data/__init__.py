@@ -1,7 +1,7 @@
-"""The datasets: an entry for each in the folder `datasets`, and what is done with all of them alike.
+"""The datasets, one entry each in the folder `datasets`, and the code that they share.
 
-A module of that folder with a `DATASET` is a dataset of the project. `datasets/digits.py` is a short example, and
-`dataset.Dataset` says what an entry contains.
+Every module of that folder is a dataset of the project and defines `DATASET`. `datasets/digits.py` is a short example,
+and `dataset.Dataset` documents what an entry contains.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""From archives to the arrays of a prepared dataset: read, checked, split. N: images."""
+"""Read, check and split archives into the arrays of a prepared dataset. N: images."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,23 +19,23 @@ def prepare(
     md5: Mapping[str, str] | None = None,
     timeout: float = TIMEOUT,
 ) -> dict[str, np.ndarray]:
-    """Return a dataset's arrays, as `load` does, from the archives in `folder`, which are downloaded if need be.
+    """Return a dataset's arrays, as `load` does, from the archives in `folder`, which are downloaded if necessary.
 
-    Unless the dataset brings its validation images, they are drawn from its training images with seed 42.
+    If the dataset has no validation split, validation images are drawn from its training images with seed 42.
 
-    mirror, md5, timeout: as `fetch_archives` takes them. Raises UserError when an archive cannot be had or read.
+    mirror, md5, timeout: see `fetch_archives`. Raises UserError if an archive cannot be downloaded or read.
     """
     fetch_archives(dataset, folder, mirror, md5 or {}, timeout)
     splits = dict(dataset.read(folder))
     for split, content in splits.items():
         if fault := fault_of(*content, dataset):
             name = {"train": "training", "val": "validation"}.get(split, split)
-            raise UserError(f"the archives in {folder} are no {dataset.name}: {name} {fault}")
+            raise UserError(f"the archives in {folder} are not those of {dataset.name}: {name} {fault}")
     if "val" not in splits:
         images, labels = splits["train"]
         count, validation = len(images), dataset.images[1]
         if count <= validation:
-            raise UserError(f"{folder}: {count} training images are too few, {validation} of them are for validation")
+            raise UserError(f"{folder}: {count} training images are too few: {validation} are needed for validation")
         for_train, for_val = np.split(permutation(count), [-validation])
         splits |= {"train": (images[for_train], labels[for_train]), "val": (images[for_val], labels[for_val])}
     kinds = ("images", "labels")

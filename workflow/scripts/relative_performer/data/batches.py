@@ -12,8 +12,8 @@ Normalisation = Sequence[Sequence[float]]  # mean and standard deviation by chan
 def model_input(images: Tensor, normalisation: Normalisation | None, embedding_type: str | None) -> Tensor:
     """Turn uint8 images (B, h, w, c) into the input of the model.
 
-    The lookup embedding reads them as they are. The others, and the baselines (None), read them scaled to 0..1 and
-    then, if there is a normalisation, standardised.
+    The lookup embedding takes uint8 images. The other embeddings, and the baselines (None), take images that are scaled
+    to 0..1 and, if there is a normalisation, standardised.
     """
     if embedding_type == "lookup":
         return images
@@ -33,12 +33,12 @@ def subset(
 
 
 class Batches:
-    """Yields (images, labels, number of own images, size) of every batch of one epoch; shuffled if there is a seed.
+    """Yields (images, labels, number of own images, size) for every part of one epoch; shuffled if there is a seed.
 
-    A batch is divided into `parts`, which follow each other, in each of several processes: each part takes every
-    (parts · processes)-th image, and the size counts the images of all parts. A part without images gets one that does
-    not count as its own, since all processes have to take every step. A last batch with fewer than `least` images for
-    each part is left out. Iteration starts after the first `done` parts, which count in the length.
+    A batch is divided among `processes`, and within a process into `parts`, which follow each other. Each part takes
+    every (parts · processes)-th image of the batch, and `size` is the number of images in the batch. All processes have
+    to take every step, so a part without images gets one image that does not count as its own. A last batch with fewer
+    than `least` images for each part is left out. Iteration skips the first `done` parts, which count in the length.
     """
 
     def __init__(

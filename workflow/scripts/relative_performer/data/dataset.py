@@ -1,4 +1,4 @@
-"""What the project has to know of a dataset."""
+"""The entry of a dataset."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,24 +23,25 @@ class Dataset:
     images: tuple[int, int, int]
     """The numbers of training, validation and test images."""
     read: Callable[[Path], Mapping[str, Split]]
-    """Returns the splits `train` and `test`, and `val` unless it is drawn from the training images.
+    """Reads the archives in a folder: returns the splits `train`, `test` and optionally `val`.
 
-    Gets the folder with the archives. Raises UserError for an archive that cannot be read.
+    Without `val`, validation images are drawn from the training images. Raises UserError for an archive that cannot be
+    read.
     """
     border: bool
     """Whether the images have a black border into which the shift test can move their content."""
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    """Mean and standard deviation by channel of images scaled to 0..1; None: they are only scaled."""
+    """Mean and standard deviation by channel of images scaled to 0..1. None: images are only scaled."""
     folder: str = ""
     """The folder of the archives on a mirror."""
     mirrors: tuple[str, ...] = ()
     """The official download addresses, in the order in which they are tried."""
     archives: Mapping[str, str] = field(default_factory=dict)
-    """The archives and their MD5."""
+    """The names of the archives, with their MD5."""
     archive_bytes: int = 0
     """The size of all archives together."""
     order: int = 1000
-    """The place in lists, tables and figures: ascending, then by name."""
+    """The position in lists, tables and figures, in ascending order; equal values are sorted by name."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""What the readers of archives share. N: images, h, w: height and width."""
+"""The common part of the readers of archives. N: images, h, w: height and width."""
 
 import gzip
 import zlib
@@ -9,7 +9,7 @@ import numpy as np
 from relative_performer.errors import UserError
 
 SEED = 42
-MAX_BYTES = 400 * 2**20  # of an archive when unpacked
+MAX_BYTES = 400 * 2**20  # of an unpacked archive
 
 
 def resize(images: np.ndarray, side: int) -> np.ndarray:
@@ -24,7 +24,7 @@ def resize(images: np.ndarray, side: int) -> np.ndarray:
 
 
 def permutation(count: int) -> np.ndarray:
-    """Return a random order of `count` images, as torch draws it with seed 42."""
+    """Return the random permutation of `count` images that torch draws with seed 42."""
     import torch
 
     return torch.randperm(count, generator=torch.Generator().manual_seed(SEED)).numpy()

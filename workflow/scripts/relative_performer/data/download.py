@@ -1,4 +1,4 @@
-"""Downloads: mirrors in order, resumed, bounded in size, and checked by MD5 before a file gets its name."""
+"""Downloads that try mirrors in order, resume, limit the size, and check the MD5 before a file gets its name."""
 
 import hashlib
 import os
@@ -18,23 +18,23 @@ from relative_performer.data.dataset import Dataset
 from relative_performer.errors import UserError, nearest, one_line
 
 MAX_BYTES = 400 * 2**20  # the largest archive has 163 MiB
-ATTEMPTS = 3  # per mirror, and only while each brings the download further
-TIMEOUT = 30  # seconds for a mirror's answer, redirections included, and for every chunk
+ATTEMPTS = 3  # per mirror, as long as every attempt makes progress
+TIMEOUT = 30  # seconds for the answer of a mirror, including redirections, and for every chunk
 CHUNK = 2**18
 
 
 class MirrorError(Exception):
-    """A fault of one mirror."""
+    """An error of one mirror."""
 
 
 def fetch_archives(
     dataset: Dataset, folder: Path, mirror: str | None, md5: Mapping[str, str], timeout: float = TIMEOUT
 ) -> None:
-    """Make sure that `folder` has a dataset's archives, unchanged.
+    """Download a dataset's archives to `folder`, except those that are there with the right MD5.
 
     `mirror`, a folder or URL, replaces the official mirrors; `md5` replaces the checksums of the archives it names.
-    `timeout`: seconds that a mirror has for its answer, and for every CHUNK bytes.
-    Raises UserError when an archive cannot be had, or `md5` names one that the dataset does not have.
+    `timeout`: seconds for the answer of a mirror, and for every CHUNK bytes.
+    Raises UserError if an archive cannot be downloaded, or if `md5` names an archive that the dataset does not have.
     """
     if unknown := sorted(md5.keys() - dataset.archives.keys()):
         hint = nearest(unknown[0], dataset.archives) if dataset.archives else "it has none"
@@ -49,9 +49,9 @@ def fetch_archives(
 def fetch(archive: str, md5: str, urls: Sequence[str], folder: Path, timeout: float = TIMEOUT) -> Path:
     """Return the path of `archive` in `folder`, downloaded from the first of `urls` that has it with this MD5.
 
-    An archive that is already there is used if its MD5 is right, and a part that an earlier download left in
-    `folder/ARCHIVE.part` is continued. Of several processes one downloads, and the others wait for it. Raises
-    UserError, with every URL's fault, when none of them works.
+    An archive that is already there with the right MD5 is used, and an interrupted download in `folder/ARCHIVE.part` is
+    resumed. If several processes need the archive, one downloads it and the others wait. Raises UserError, with the
+    error of every URL, if none of them works.
     """
     target, faults = folder / archive, []
     try:
@@ -64,7 +64,7 @@ def fetch(archive: str, md5: str, urls: Sequence[str], folder: Path, timeout: fl
         if not faults:
             return target
     except OSError as error:
-        raise UserError(f"cannot keep {archive} in {folder}: {error.strerror or error}") from error
+        raise UserError(f"cannot store {archive} in {folder}: {error.strerror or error}") from error
     raise UserError(
         f"cannot get {archive} with MD5 {md5} [{'; '.join(faults)}]: try again to continue where it stopped, "
         "or name a folder or URL that has it with --mirror"
@@ -76,7 +76,7 @@ def _is_whole(target: Path, md5: str) -> bool:
 
 
 def _try_all(target: Path, md5: str, urls: Sequence[str], timeout: float) -> list[str]:
-    """Download `target` from the first URL that has it and return nothing, or else the fault of every URL."""
+    """Download `target` from the first URL that has it, and return no error, or else the error of every URL."""
     part, faults = target.with_name(f"{target.name}.part"), []
     for url in urls:
         try:
@@ -102,7 +102,7 @@ def mirror_url(mirror: str) -> str:
 
 
 def _complete(part: Path, url: str, md5: str, timeout: float) -> None:
-    """Download what `part` lacks. If the MD5 is wrong then, `part` goes, since nothing of it can be trusted."""
+    """Download the rest of `part`. Delete `part` if its MD5 is wrong, since no byte of it can be trusted."""
     if _size(part) and _md5(part) == md5:
         return
     for attempt in range(1, ATTEMPTS + 1):
@@ -147,26 +147,26 @@ def _download(part: Path, url: str, timeout: float) -> None:
 
 
 def _open(url: str, start: int) -> tuple[Any, int]:
-    """Return the response and the position of its first byte: `start`, or 0 where a server sends the whole file."""
+    """Return the response and the position of its first byte: `start`, or 0 if the server sends the whole file."""
     request = Request(url, headers={"User-Agent": "relative-performer"})
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
         response = urllib.request.build_opener(_Redirects).open(request)
     except HTTPError as error:
-        if start and error.code == 416:  # the part is longer than the file, so it is no part of it
+        if start and error.code == 416:  # the part is longer than the file, so it is from another file
             return _open(url, 0)
         raise
     if response.status != 206:  # None for a file URL
         return response, 0
     if not (start and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")):
         response.close()
-        raise MirrorError("sent another range than the one asked for")
+        raise MirrorError("sent another range than the requested one")
     return response, start
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections without reading what comes with them, which may have no end."""
+    """Follows redirections without reading their content, which may be endless."""
 
     def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> Any:
         fp.close()
@@ -186,7 +186,7 @@ def _chunks(response: Any, timeout: float) -> Iterator[bytes]:
 
 @contextmanager
 def _mirror_faults(timeout: float) -> Iterator[None]:
-    """Turn what a mirror can do wrong into MirrorError, so that any other OSError is one of the local disk."""
+    """Turn the errors of a mirror into MirrorError, so that every other OSError is an error of the local disk."""
     try:
         with _deadline(timeout):
             yield
@@ -200,7 +200,7 @@ def _mirror_faults(timeout: float) -> Iterator[None]:
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError after `seconds`, in the main thread; a socket's own timeout begins again with every byte."""
+    """Raise TimeoutError after `seconds`, in the main thread. A socket's own timeout would restart with every byte."""
 
     def expire(*_: Any) -> None:
         raise TimeoutError(f"is too slow: no answer, or less than {CHUNK // 1024} KiB, in {seconds:g} s")

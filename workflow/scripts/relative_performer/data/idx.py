@@ -14,7 +14,7 @@ PIXELS = (28, 28)
 
 
 def read_splits(folder: Path, side: int) -> dict[str, Split]:
-    """Return the splits `train` and `test` of MNIST's four archives, the images enlarged to side×side pixels."""
+    """Return the splits `train` and `test` of MNIST's four archives, with images enlarged to side×side pixels."""
     return {split: _read_split(folder, name, side) for split, name in (("train", "train"), ("test", "t10k"))}
 
 

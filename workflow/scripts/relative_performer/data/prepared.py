@@ -25,7 +25,7 @@ MAX_BYTES = 2**30  # of a prepared file; CIFAR10 has 176 MiB
 def load(dataset: "Dataset", data_path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of `data_path/NAME.npz`: {train,val,test}_images (N, h, w, c) uint8, _labels (N,) int64.
 
-    Raises UserError with the command that makes the file when it is missing or damaged, or holds something else.
+    Raises UserError, with the command that makes the file, if the file is missing, damaged or of another dataset.
     """
     file = data_path / f"{dataset.name}.npz"
     remedy = f"make it with: python workflow/scripts/prepare_data.py {dataset.name} --out {shlex.quote(str(file))}"
@@ -43,12 +43,12 @@ def load(dataset: "Dataset", data_path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{file} cannot be read ({reason}); {remedy}") from error
     for split in SPLITS:
         if fault := fault_of(arrays[f"{split}_images"], arrays[f"{split}_labels"], dataset):
-            raise UserError(f"{file} is no prepared {dataset.name} ({split} {fault}); {remedy}")
+            raise UserError(f"{file} is not a prepared {dataset.name} ({split} {fault}); {remedy}")
     return arrays
 
 
 def save(arrays: Mapping[str, np.ndarray], file: Path) -> None:
-    """Write `arrays` to `file` (npz, uncompressed), which then has all of them, or keeps its former content."""
+    """Write `arrays` to `file` (npz, uncompressed) atomically. Raises UserError if it cannot be written."""
     part = file.with_name(f"{file.name}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def save(arrays: Mapping[str, np.ndarray], file: Path) -> None:
 
 
 def fault_of(images: np.ndarray, labels: np.ndarray, dataset: "Dataset") -> str | None:
-    """Return what is wrong with one split, or None."""
+    """Return a description of what is wrong with one split, or None."""
     if images.dtype != np.uint8 or labels.dtype != np.int64:
         return f"images and labels are {images.dtype} and {labels.dtype}, not uint8 and int64"
     count = len(labels) if labels.ndim else 0

@@ -11,7 +11,7 @@ from relative_performer.data.axes import AXES
 def shiftable(
     images: Tensor, labels: Tensor, classes: Sequence[int], min_shift: int, axes: Sequence[int] = (2,)
 ) -> Tensor:
-    """Return which images (B, h, w, c) the shift test keeps (B,): those of `classes` with room for `min_shift`."""
+    """Return the mask (B,) of the images (B, h, w, c) for the shift test: of `classes`, with room for `min_shift`."""
     keep_mask = torch.isin(labels, torch.tensor(classes, device=labels.device))
     for axis in axes:
         keep_mask &= free_space(images, axis) >= min_shift
@@ -19,10 +19,10 @@ def shiftable(
 
 
 def free_space(images: Tensor, axis: int = 2) -> Tensor:
-    """Return how far each image (B, h, w, c) can move both ways (B,): the free lines at the fuller end, less 1.
+    """Return the largest shift (B,) for which each image (B, h, w, c) has room in both directions.
 
-    axis: 2 for columns, 1 for rows. The published filter subtracts the 1. An image without any non-black pixel cannot
-    be moved (−1).
+    It is the number of black columns (axis 2) or rows (axis 1) on the side that has fewer of them, minus 1, as in the
+    published filter. A black image has no room (−1).
     """
     used = (images > 0).any(3).any(3 - axis).int()  # (B, w) or (B, h)
     return torch.minimum(used.argmax(1), used.flip(1).argmax(1)) - 1
@@ -39,7 +39,7 @@ def shifts(min_shift: int, axis: str) -> Iterator[tuple[int, int]]:
 def shift_images(images: Tensor, rows: int, columns: int, circular: bool = False) -> Tensor:
     """Move images (B, h, w, c) down by `rows` and to the right by `columns` (up and left if negative).
 
-    Black fills in, or, if `circular`, what leaves on one side comes back on the other.
+    Vacated pixels become black or, if `circular`, get the pixels that leave on the other side.
     """
     moved = images.roll((rows, columns), (1, 2))
     if not circular:

@@ -1,4 +1,4 @@
-"""The attention over relative positions that trained weights stand for. n = 2·radius + 1: side of a map."""
+"""The attention over relative positions that a model has learnt. n = 2·radius + 1: side of a map."""
 
 from itertools import product
 
@@ -12,7 +12,9 @@ from relative_performer.models import find_model
 
 @torch.no_grad()
 def attention_maps(model: nn.Module, radius: int) -> pd.DataFrame:
-    """Return layer, head, row, column (both −radius to radius) and weight: the attention over an equal share.
+    """Return a table with layer, head, row, column (both −radius to radius) and weight.
+
+    weight is the attention divided by an equal share, the mean of its map.
 
     Raises UserError for a model without relative positions.
     """

@@ -1,4 +1,4 @@
-"""How far a trained model is from translational equivariance, by source of the difference."""
+"""How far a trained model is from translational equivariance, separately for each cause."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ COLUMNS = [*PLACE, "images", "consistency", "change_mean", "change_max"]
 
 @dataclass(frozen=True)
 class Variant:
-    """A trained model with other options, or with newly drawn random features, `multiple` times as many."""
+    """A trained model with other options, or with `multiple` times as many, newly drawn random features."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -38,10 +38,10 @@ class Variant:
 def equivariance(run: TrainedRun, min_shift: int, count: int) -> pd.DataFrame:
     """Return how predictions and logits change under shifts by columns: a row per variant of the model and shift.
 
-    Over the first `count` test images with room for `min_shift`: consistency is the fraction of images whose predicted
-    class stays the same; change_mean and change_max are mean and maximum over images of the distance between the logits
-    of the shifted and the unshifted image, in units of the spread of the unshifted logits over images (root mean square
-    distance from their mean).
+    The images are the first `count` test images with room for `min_shift`. consistency is the fraction of images whose
+    predicted class stays the same. change_mean and change_max are the mean and maximum over images of the distance
+    between the logits of the shifted and the unshifted image. Their unit is the spread of the unshifted logits over
+    images, the root mean square distance from the mean.
 
     Raises UserError for a model without random features, or if there are no such images.
     """
@@ -67,7 +67,7 @@ def equivariance(run: TrainedRun, min_shift: int, count: int) -> pd.DataFrame:
 
 
 def variants(model: Model) -> Iterator[Variant]:
-    """Yield the variants of a model; each removes one more source of change than the one before."""
+    """Yield the variants of a model. Each removes one more cause of change than the one before."""
     yield Variant("as trained")
     yield Variant("stabiliser per image", PER_IMAGE)
     options = dict(PER_IMAGE)
@@ -87,7 +87,7 @@ def shifts_of(variant: Variant, min_shift: int) -> Sequence[int]:
 
 
 def rebuild(run: TrainedRun, weights: Mapping[str, Tensor], variant: Variant) -> nn.Module:
-    """Return the run's model with the options of a variant and, if it redraws them, new random features."""
+    """Return the run's model with the options of a variant and, for a redrawn variant, new random features."""
     model = new_model({**run.hparams, **variant.options}, run.run_dir)
     load_weights(model, weights, run.run_dir)
     if variant.name == "redrawn":

@@ -1,4 +1,4 @@
-"""The shift test of a run: accuracy and loss on test images that are moved."""
+"""The shift test of a run: accuracy and loss on shifted test images."""
 
 import pandas as pd
 import torch

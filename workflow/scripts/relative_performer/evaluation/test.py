@@ -1,4 +1,4 @@
-"""The plain test of a run: loss and accuracy on the validation and the test split, and the confusion matrix."""
+"""The test of a run: loss and accuracy on the validation and the test split, and the confusion matrix."""
 
 import hashlib
 from typing import Any
@@ -51,7 +51,7 @@ def evaluate(run: TrainedRun, limit: int | None = None) -> tuple[dict[str, Any],
 
 
 def weights_checksum(model: torch.nn.Module) -> str:
-    """Return the SHA-256 of a model's weights and buffers. Unlike a checkpoint's, it depends on nothing else."""
+    """Return the SHA-256 of a model's weights and buffers, which depends on nothing else, unlike a checkpoint's."""
     digest = hashlib.sha256()
     for name, value in sorted((former_name(name), value) for name, value in model.state_dict().items()):
         digest.update(name.encode() + value.cpu().numpy().tobytes())

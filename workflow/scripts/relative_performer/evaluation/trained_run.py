@@ -37,7 +37,7 @@ class TrainedRun:
         return cross_entropy(logits, labels, reduction="none").double(), logits.argmax(-1)
 
     def logits(self, images: Tensor, what: str) -> Tensor:
-        """Return the logits (B, classes) of uint8 images (B, h, w, c), in batches of the run's own size.
+        """Return the logits (B, classes) of uint8 images (B, h, w, c), in batches of the run's batch size.
 
         With the published key stabiliser the logits depend on the batch.
         """

@@ -1,7 +1,7 @@
-"""The models: a folder for each, with a declaration (`__init__.py`) that imports no torch beside its mathematics.
+"""The models, one folder each: a declaration in `__init__.py`, which does not import torch, and the mathematics.
 
-A folder below this one that has a `MODEL` is a model of the project. `performer` is the shortest example, and
-`declaration.Model` says what a declaration contains.
+Every folder here is a model of the project and defines `MODEL`. `performer` is a short example, and
+`declaration.Model` documents what a declaration contains.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ MODEL_OPTIONS = _options()
 
 
 def build_model(name: str, *, in_features: int, num_classes: int = 10, **chosen: Any) -> "nn.Module":
-    """Return the untrained model `name`, with the command line's defaults for the options that are not given.
+    """Return the untrained model `name`, with the defaults of the command line for options that are not given.
 
     The model maps images (B, h, w, in_features), float or, for the lookup embedding, uint8, to logits
     (B, num_classes).

@@ -1,6 +1,6 @@
 """FAVOR+ attention over tokens.
 
-B: images, N: tokens, Q: queries (N, or 1 for the class token alone), D: dim, H: heads, d = D/H, d_k: width of keys.
+B: images, N: tokens, Q: queries (N, or 1 for only the class token), D: dim, H: heads, d = D/H, d_k: width of keys.
 """
 
 import torch
@@ -12,12 +12,12 @@ from relative_performer.ops.favor import Operand, draw_projection_matrix, favor_
 
 
 def split_heads(x: Tensor, head_dim: int) -> Tensor:
-    """(B, N, H·d) → (B, H, N, d)."""
+    """Return x (B, N, H·d) as (B, H, N, d)."""
     return x.unflatten(-1, (-1, head_dim)).transpose(1, 2)
 
 
 class FavorAttention(nn.Module):
-    """FAVOR+ attention of all heads, or exact softmax attention under `no_projection`."""
+    """FAVOR+ attention of all heads, or exact softmax attention with `no_projection`."""
 
     projection_matrix: Tensor
 
@@ -36,7 +36,7 @@ class FavorAttention(nn.Module):
         self.register_buffer("projection_matrix", draw_projection_matrix(self.head_dim + position_width))
 
     def forward(self, tokens: Tensor, position: Tensor | None, query_slice: slice) -> Tensor:
-        """Attend from the tokens in `query_slice` to all `tokens` (B, N, D): (B, Q, D)."""
+        """Return the attention (B, Q, D) of the tokens in `query_slice` to all `tokens` (B, N, D)."""
         query, key = self.queries_and_keys(tokens, position, query_slice)
         value = split_heads(self.value(tokens), self.head_dim)
         if self.no_projection:
@@ -57,7 +57,7 @@ class FavorAttention(nn.Module):
 
 
 def _join(operand: Operand) -> Tensor:
-    """Return both parts of an operand side by side: (B, H, N, d_k)."""
+    """Return both parts of an operand concatenated (B, H, N, d_k)."""
     if operand.shared is None:
         return operand.per_image
     shared = operand.shared.to(operand.per_image.dtype).expand(*operand.per_image.shape[:-1], -1)

@@ -1,4 +1,4 @@
-"""What the paper's baselines share. B: images, h, w: height and width, c: channels."""
+"""The common part of the paper's baselines. B: images, h, w: height and width, c: channels."""
 
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -7,7 +7,7 @@ SIDE = 32  # pixels; the networks were built for images of this height and width
 
 
 class Baseline(nn.Module):
-    """A network that reads images with channels first, behind the interface of the Performers."""
+    """A network for images with channels first, with the interface of the Performers."""
 
     def __init__(self, network: nn.Module, in_features: int) -> None:
         super().__init__()
@@ -17,8 +17,8 @@ class Baseline(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, h, w, c) to logits (B, classes).
 
-        Smaller images than 32×32 are padded with zeros on all sides. Raises ValueError for larger ones, or for another
-        number of channels.
+        Images smaller than 32×32 are padded with zeros on all sides. Raises ValueError for larger images, or for
+        another number of channels.
         """
         if images.ndim != 4 or images.shape[3] != self.in_features or max(images.shape[1:3]) > SIDE:
             expected = f"(B, h, w, {self.in_features}) of at most {SIDE}×{SIDE} pixels"
@@ -29,7 +29,7 @@ class Baseline(nn.Module):
 
 
 def read_channels(convolution: nn.Conv2d, in_features: int) -> None:
-    """Make a convolution read `in_features` channels, with new weights."""
+    """Change the input of a convolution to `in_features` channels, with new weights."""
     convolution.in_channels = in_features
     convolution.weight = nn.Parameter(
         convolution.weight.new_empty(convolution.out_channels, in_features, *convolution.kernel_size)

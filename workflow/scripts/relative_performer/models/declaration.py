@@ -1,4 +1,4 @@
-"""What the project has to know of a model, without importing torch."""
+"""The declaration of a model, which does not import torch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ LineStyle = str | tuple[int, tuple[int, ...]]
 class Model:
     """The declaration of a model.
 
-    `network`, `naive` and `attention_map` name a class or function as MODULE:NAME, MODULE being a module of the
+    `network`, `naive` and `attention_map` name a class or function as MODULE:NAME, where MODULE is a module in the
     model's folder.
     """
 
@@ -28,32 +28,32 @@ class Model:
     options: tuple[Option, ...] = ()
     """The options of the model, in the order of `--help`."""
     check: Callable[[Mapping[str, Any]], None] = lambda options: None
-    """Raises ValueError where values of options do not fit together."""
+    """Raises ValueError for option values that do not fit together."""
     label: str = ""
-    """What figures call the model; its name if empty."""
+    """The label in figures; the name if empty."""
     color: str = "#CC79A7"
     linestyle: LineStyle = (0, (5, 1))
     marker: str = "v"
     order: int = 1000
-    """The place in lists, tables and figures: ascending, then by name."""
+    """The position in lists, tables and figures, in ascending order; equal values are sorted by name."""
     positions: str = "none"
     """The positions that the model uses: `absolute`, `relative` or `none`."""
     attention_map: str | None = None
     """(model, radius) → first head, maps (layers, heads, n, n): the attention over relative positions."""
     naive: str | None = None
-    """(options, state, images) → logits, from the formulas in float64; None: there is none."""
+    """(options, state, images) → logits: the naive model in float64. None: there is none."""
     baseline: bool = False
-    """Whether the model is one of the paper's baselines, which have an own protocol and no embedding."""
+    """Whether the model is one of the paper's baselines, which have their own training protocol and no embedding."""
     largest_image: tuple[int, int] | None = None
-    """Height and width of the largest images that the model takes; None: any."""
+    """The height and width of the largest images that the model accepts. None: any."""
     authors_parameters: tuple[tuple[str, str], ...] = ()
-    """Patterns of the parameters' names in the authors' code that other models do not have, and our names."""
+    """Patterns of parameter names in the authors' code that only this model has, and their replacements."""
     published: Mapping[str, str] = field(default_factory=dict)
-    """Values of options that the published runs had and their tables do not name."""
+    """Option values of the published runs that the published tables do not give."""
 
     @property
     def title(self) -> str:
-        """The label, or the name where there is no label."""
+        """The label, or the name if there is no label."""
         return self.label or self.name
 
     @property
@@ -66,21 +66,21 @@ class Model:
         return any(option.name == name for option in self.options)
 
     def load(self, place: str) -> Any:
-        """Import the class or function MODULE:NAME of the model's folder."""
+        """Return the class or function MODULE:NAME of the model's folder."""
         module, _, name = place.partition(":")
         return getattr(import_module(f"{self.package}.{module}"), name)
 
     def complete(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Return the value of every option of the model: those in `chosen`, and the defaults of the others.
 
-        Raises TypeError for an option that the model does not have, ValueError for a value that it cannot have.
+        Raises TypeError for an option that the model does not have, ValueError for an invalid value.
         """
         values = complete(self.name, self.options, chosen)
         self.check(values)
         return values
 
     def check_image_size(self, dataset: str, height: int, width: int) -> None:
-        """Raise ValueError if the model does not take images of the dataset."""
+        """Raise ValueError if the images of the dataset are too large for the model."""
         if self.largest_image and (height > self.largest_image[0] or width > self.largest_image[1]):
             most = "×".join(map(str, self.largest_image))
             raise ValueError(f"{self.name} takes images of at most {most} pixels, and {dataset} has {height}×{width}")

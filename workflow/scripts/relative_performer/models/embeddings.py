@@ -23,7 +23,7 @@ def build_embedding(embedding_type: str, in_features: int, dim: int) -> nn.Modul
 class LookupEmbedding(nn.Module):
     """A table of 256 rows for each channel; the rows of a pixel's channels are concatenated.
 
-    The channels are as equally wide as `dim` allows: the first `dim mod c` are one wider than the others.
+    `dim` is divided among the c channels as equally as possible: the first `dim mod c` tables are one number wider.
     """
 
     def __init__(self, in_features: int, dim: int) -> None:

@@ -12,8 +12,8 @@ from relative_performer.ops.dropout import Dropout, draw_bits, keep_mask, scale
 class FeedForward(nn.Module):
     """Affine D → 4D, exact GELU, dropout, affine 4D → D.
 
-    On the CPU the images pass one by one, so that the values between the two maps stay in the cache, and the backward
-    pass applies the GELU again instead of keeping its result.
+    On the CPU the images are processed one by one, so that the values between the two maps stay in the cache. The
+    backward pass recomputes the GELU instead of saving its result.
     """
 
     def __init__(self, dim: int, dropout: float) -> None:
@@ -39,7 +39,7 @@ class _FeedForward(torch.autograd.Function):
     ) -> Tensor:
         hidden, out = x.new_empty(*x.shape[:-1], len(inner)), torch.empty_like(x)
         bits = draw_bits(hidden.shape) if p else None
-        outer = outer * scale(p)  # where the factor takes the least time
+        outer = outer * scale(p)  # scaling the weights is cheaper than scaling the activations
         for i in range(len(x)):
             torch.addmm(inner_bias, x[i], inner.T, out=hidden[i])
             activated = gelu(hidden[i])

@@ -1,4 +1,4 @@
-"""What the naive models share. A naive model is written straight from the formulas: all pairs of tokens, no tricks.
+"""The common part of the naive models, which follow the formulas directly, over all pairs of tokens.
 
 Tests compare the fast models with the naive ones in float64, in logits and in every gradient.
 B: images, h, w: height and width, c: channels, N = h·w + 1: tokens, D: dim, H: heads, d = D/H.
@@ -41,7 +41,7 @@ def transformer(
 
 
 def attention(options: Mapping[str, Any], state: State, x: Tensor) -> Tensor:
-    """Return every head's attention (B, N, D) from the content of the tokens x (B, N, D) alone."""
+    """Return the attention of all heads (B, N, D) for tokens x (B, N, D), without positions."""
     query, key = (by_head(affine(state, name, x), options["heads"]) for name in ("query", "key"))
     return attend(options, state, x, query, key)
 
@@ -86,7 +86,7 @@ def embed(options: Mapping[str, Any], state: State, images: Tensor) -> Tensor:
 
 
 def sinusoids(state: State, height: int, width: int) -> Tensor:
-    """Return the sinusoids of every pixel's row and column, one number after the other: (h·w, 2E)."""
+    """Return the sinusoids (h·w, 2E) of every pixel's row and column, computed one by one."""
     frequencies = state["positions.frequencies"]
     tokens = []
     for t in range(height * width):
@@ -96,10 +96,10 @@ def sinusoids(state: State, height: int, width: int) -> Tensor:
 
 
 def with_class_token_first(state: State, pixels: Tensor) -> Tensor:
-    """Return the tokens (B, N, D) of pixels (B, h·w, D)."""
+    """Return the tokens (B, N, D) of pixels (B, h·w, D), with the class token first."""
     return torch.cat([state["class_query"].expand(len(pixels), 1, -1), pixels], dim=1)
 
 
 def by_head(x: Tensor, heads: int) -> Tensor:
-    """(B, N, H·d) → (B, H, N, d)."""
+    """Return x (B, N, H·d) as (B, H, N, d)."""
     return torch.stack(x.chunk(heads, dim=-1), dim=1)

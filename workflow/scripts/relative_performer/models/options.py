@@ -28,11 +28,11 @@ FAVOR = (
         "feature_redraw_interval",
         positive_int,
         1000,
-        "training steps between redraws of the random features; the step after them redraws",
+        "training steps without a redraw of the random features; the next step redraws them",
     ),
     Option("no_projection", bool, False, "exact softmax attention instead of random features"),
 )
-# what the published runs of the Performers had beside the options in their tables
+# option values of the published Performers that the published tables do not give
 PUBLISHED = {
     "attn_dropout": "0.1", "ff_dropout": "0.1", "key_stabilizer": "batch", "class_position": "corner",
     "no_projection": "false", "patience": "20", "test_checkpoint": "best", "gradient_clip_norm": "0.5",

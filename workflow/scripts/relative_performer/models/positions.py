@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 
 class SinusoidalPositions(nn.Module):
-    """Sinusoids with learnable frequencies, of the row and then of the column: (h·w, 2E).
+    """Sinusoids of the row and of the column of every pixel, concatenated: (h·w, 2E).
 
-    An axis has E/2 frequencies period^(-2i/E), which rows and columns share, and gives
-    [sin w₁p, cos w₁p, sin w₂p, cos w₂p, …] for the row or column number p = 0, 1, …
+    The row or column p = 0, 1, … is encoded as [sin w₁p, cos w₁p, sin w₂p, cos w₂p, …]. Rows and columns share the E/2
+    learnable frequencies w, which start at period^(-2i/E).
     """
 
     def __init__(self, per_axis: int, period: float) -> None:
@@ -27,7 +27,7 @@ class SinusoidalPositions(nn.Module):
 def rotate(positions: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Multiply each pair (sin, cos) of `positions` (…, 2S) by [[a, b], [−b, a]]; a and b are (…, S).
 
-    The dot product with an unrotated position then depends on the difference of the two positions alone.
+    The dot product with an unrotated position then depends only on the difference of the two positions.
     """
     sin, cos = positions[..., 0::2], positions[..., 1::2]
     return torch.stack([sin * a - cos * b, sin * b + cos * a], dim=-1).flatten(-2)

@@ -1,4 +1,4 @@
-"""What the Performers share: pixels as tokens, a learnt class token, pre-norm blocks.
+"""The common part of the Performers: pixels as tokens, a learnt class token, pre-norm blocks.
 
 B: images, h, w: height and width, c: channels, N = h·w + 1: tokens, Q: queries, D: dim.
 """
@@ -17,13 +17,13 @@ ALL = slice(None)
 
 
 class ImageTransformer(nn.Module):
-    """A transformer over the pixels of an image, which classifies by its class token. `o` has the model's options.
+    """A transformer over pixels, which classifies an image by its class token. `o` holds the model's options.
 
     A subclass chooses the attention (`build_attention`) and where positions enter (`add_class_token`).
 
-    The random features are redrawn in training: each forward call counts, and the call that finds the count at
-    `feature_redraw_interval` redraws and starts again, so that the period is one call more than the interval. A model
-    without that option has nothing to redraw.
+    In training, `feature_redraw_interval` forward calls pass without a redraw of the random features, and the next call
+    redraws them. The period is therefore one call longer than the interval. A model without this option is never
+    redrawn.
     """
 
     class_token = slice(0, 1)
@@ -53,7 +53,7 @@ class ImageTransformer(nn.Module):
         tokens, position = self.add_class_token(pixels, height, width)  # (B, N, D)
         for block in self.blocks[:-1]:
             tokens = block(tokens, position, ALL)
-        # the class token alone is read, so the last block computes nothing else
+        # only the class token is read, so the last block computes only this token
         return self.head(self.blocks[-1](tokens, position, self.class_token).squeeze(1))
 
     def add_class_token(self, pixels: Tensor, height: int, width: int) -> tuple[Tensor, Any]:
@@ -62,7 +62,7 @@ class ImageTransformer(nn.Module):
         return torch.cat([class_token, pixels], dim=1), None
 
     def count_call(self) -> None:
-        """Count a training call, and redraw the random features when it is time."""
+        """Count a training call, and redraw the random features when they are due."""
         if self.feature_redraw_interval is None:
             return
         if self.calls_since_redraw < self.feature_redraw_interval:
@@ -72,7 +72,7 @@ class ImageTransformer(nn.Module):
         for block in cast(list[Block], self.blocks):
             block.attention.redraw()
 
-    # part of the state, but no buffer: reading a buffer on a GPU would synchronise it in every call
+    # extra state instead of a buffer: reading a buffer on a GPU would synchronise in every call
     def get_extra_state(self) -> Tensor:
         """Return the count of calls, as part of the state dict."""
         return torch.tensor(self.calls_since_redraw)

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers take a CPU a fifth of the time of torch's, which draws a double for every element."""
+"""Dropout with 16-bit random numbers on a CPU, five times as fast as torch, which draws a double per element."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ LEVELS = 2**16
 
 
 class Dropout(nn.Module):
-    """Sets elements to zero with probability `p` in training, and scales the others so that the mean stays the same.
+    """Sets elements to zero with probability `p` in training, and multiplies the others by 1/(1 − p).
 
     On the CPU `p` is rounded to a multiple of 2^-16.
     """
@@ -38,9 +38,9 @@ class _Dropout(torch.autograd.Function):
 
 
 def draw_bits(shape: torch.Size) -> Tensor:
-    """Draw uniform random numbers of 16 bits (int16, on the CPU), from which `keep_mask` is computed."""
+    """Draw uniform random int16 numbers on the CPU, the input of `keep_mask`."""
     bits = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # 4 numbers each
-    # a copy, since a compiled model cannot keep a view that changes the type
+    # copied, since a compiled model cannot save a view with another dtype
     return bits.view(torch.int16)[: shape.numel()].view(shape).clone()
 
 
@@ -50,5 +50,5 @@ def keep_mask(bits: Tensor, p: float, dtype: torch.dtype) -> Tensor:
 
 
 def scale(p: float) -> float:
-    """Return the factor for the elements that are kept, 1/(1 − p)."""
+    """Return the factor of the kept elements, 1/(1 − p) with the rounded p."""
     return LEVELS / (LEVELS - round(p * LEVELS))

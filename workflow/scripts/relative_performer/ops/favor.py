@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-CACHED = 2**18  # features of this many numbers stay in a CPU core's cache
+CACHED = 2**18  # feature values that fit in the cache of a CPU core
 LN_2 = math.log(2)
-EPSILON = 1e-4  # added to every feature; without it the published logits move by up to 4
+EPSILON = 1e-4  # added to every feature; without it the published logits change by up to 4
 
 
 class Operand(NamedTuple):
-    """Queries or keys, in two parts whose widths add up to d_k. The shared part is projected only once."""
+    """Queries or keys, in two parts whose widths add up to d_k. The shared part is projected only once per batch."""
 
     per_image: Tensor  # (B, H, N, width)
     shared: Tensor | None = None  # (H or 1, N, width)
@@ -32,7 +32,7 @@ def n_features(key_dim: int) -> int:
 
 
 def draw_projection_matrix(key_dim: int, times: int = 1) -> Tensor:
-    """Draw W (m, d_k), or `times` as many rows: orthogonal in blocks of d_k rows, with norms of Gaussian vectors.
+    """Draw W (times · m, d_k), orthogonal in blocks of d_k rows, with the norms of Gaussian vectors.
 
     No sign correction follows the QR decomposition, as published: the blocks are not exactly Haar-distributed.
     W is drawn on the CPU, so that a seed gives the same W on every device.
@@ -48,9 +48,9 @@ def favor_attention(
 ) -> Tensor:
     """Return phi(q)·(Σ phi(k) vᵀ) / (phi(q)·Σ phi(k)), heads concatenated: (B, Q, H·d).
 
-    value: (B, H, N, d). projection_matrix: W (m, d_k). key_stabilizer: `batch` subtracts one maximum of the keys'
-    projections over the whole tensor, as published; by way of EPSILON an image's attention then depends on the other
-    images. `head` subtracts a maximum per image and head.
+    value: (B, H, N, d). projection_matrix: W (m, d_k). key_stabilizer: `batch` subtracts one maximum over
+    the whole tensor from the keys' projections, as published. Because of EPSILON, an image's attention then depends on
+    the other images of the batch. `head` subtracts a maximum per image and head.
     """
     with torch.autocast(value.device.type, enabled=False):
         value = value.to(torch.promote_types(value.dtype, torch.float32))
@@ -70,16 +70,16 @@ def feature_products(query: Tensor, key: Tensor, projection_matrix: Tensor) -> T
 
 
 class Projection(NamedTuple):
-    """Queries or keys x, and what gives the exponents W x − |x|²/2 of their features, scaled for exp2."""
+    """Queries or keys x, and the terms of the exponents W x − |x|²/2 of their features, scaled for exp2."""
 
     per_image: Tensor  # (B, H, N, width)
     w: Tensor  # (m, width): log2(e) · d_k^(-1/4) · the columns of W for the part per image
-    shared: Tensor | None  # (H or 1, N, m): what the shared part adds to the projections
-    shared_norm: Tensor | None  # (H or 1, N, 1): what it adds to half the squared norms
+    shared: Tensor | None  # (H or 1, N, m): the shared part's contribution to the projections
+    shared_norm: Tensor | None  # (H or 1, N, 1): its contribution to half the squared norms
     half: float  # log2(e) · d_k^(-1/2) / 2, which turns |x|² into half the squared norm
 
     def project(self, images: slice) -> tuple[Tensor, Tensor]:
-        """Return the projections (b, H, N, m) and half the squared norms (b, H, N, 1) of some images."""
+        """Return the projections (b, H, N, m) and half the squared norms (b, H, N, 1) of `images`."""
         x = self.per_image[images]
         projected, half_norm = x @ self.w.T, self.half * x.square().sum(-1, keepdim=True)
         if self.shared is not None and self.shared_norm is not None:
@@ -109,7 +109,7 @@ class _ProjectionGrad:
         self.shared_norm = None if projection.shared_norm is None else torch.zeros_like(projection.shared_norm)
 
     def add(self, images: slice, grad_projected: Tensor, minus_grad_norm: Tensor) -> None:
-        """Add the gradient of the projections, and minus that of half the squared norms, of some images."""
+        """Add the gradients of `images`. `minus_grad_norm` is the negated gradient of half their squared norms."""
         x = self.projection.per_image[images]
         self.per_image[images] = torch.addcmul(
             grad_projected @ self.projection.w, x, minus_grad_norm, value=-2 * self.projection.half
@@ -122,7 +122,7 @@ class _ProjectionGrad:
 
 
 def _is_maximum(projected: Tensor, maximum: Tensor) -> Tensor:
-    """Return 1 where the maximum is attained, else 0; as numbers: to bool a CPU takes four times as long."""
+    """Return 1 where `projected` is the maximum, else 0, as floats: a CPU takes four times as long for bool."""
     return torch.eq(projected, maximum, out=torch.empty_like(projected))
 
 
@@ -148,10 +148,10 @@ def _query_features_backward(grads: _ProjectionGrad, images: slice, left: Tensor
 def _key_features_backward(
     grads: _ProjectionGrad, images: slice, grad_phi: Tensor, maximum: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Add the gradient of phi(k), `grad_phi` / log(2), to `grads`; return phi(k) and the maximum's gradient, negated.
+    """Add the gradient of phi(k) to `grads`, and return phi(k) and the negated gradient of the maximum.
 
-    A maximum per image and head gets its gradient here. A batch-wide maximum gets its gradient in
-    `_batch_maximum_backward`.
+    `grad_phi` is the gradient of phi(k) times log(2). A maximum per image and head gets its gradient here. A
+    batch-wide maximum gets its gradient in `_batch_maximum_backward`.
     """
     projected, half_norm = grads.projection.project(images)
     is_maximum = _is_maximum(projected, maximum) if maximum.ndim else None
@@ -165,7 +165,7 @@ def _key_features_backward(
 
 
 def _batch_maximum_backward(grads: _ProjectionGrad, images: slice, total: Tensor) -> None:
-    """Subtract the gradient of the maximum over the batch at the projection, in `images`, where it is attained."""
+    """Subtract the gradient of the batch-wide maximum at the projection in `images` that is the maximum."""
     projected, _ = grads.projection.project(images)
     image, head, token, feature = torch.unravel_index(projected.argmax(), projected.shape)
     grads.per_image[images][image, head, token] -= total * grads.projection.w[feature]
@@ -174,11 +174,11 @@ def _batch_maximum_backward(grads: _ProjectionGrad, images: slice, total: Tensor
 
 
 class _FavorAttention(torch.autograd.Function):
-    """Attention from queries and keys; the backward pass computes the features again instead of keeping them.
+    """Attention from queries and keys. The backward pass recomputes the features instead of saving them.
 
-    On the CPU the images pass in chunks whose features stay in the cache: one by one at the published size. Both
-    stabilising maxima take part in the gradient. A product as wide as a head, and the column for the denominators by
-    itself, are faster together than one product that is wider by a column.
+    On the CPU the images are processed in chunks whose features fit in the cache; at the published size a chunk is one
+    image. The gradient includes the stabilising maxima of queries and keys. Numerators and denominators are computed by
+    separate products, which is faster than one product with an additional column.
     """
 
     @staticmethod
@@ -193,7 +193,7 @@ class _FavorAttention(torch.autograd.Function):
             sums.append(phi.mT @ value[images])  # (b, H, m, d)
             counts.append(phi.sum(-2).unsqueeze(-1))  # (b, H, m, 1)
             maxima.append(maximum)
-        if not per_head:  # from a maximum per chunk to the maximum over the batch
+        if not per_head:  # rescale from the maximum of each chunk to the maximum over the batch
             batch_maximum = torch.stack(maxima).amax()
             for i, maximum in enumerate(maxima):
                 sums[i] *= (maximum - batch_maximum).exp2()
@@ -234,7 +234,7 @@ class _FavorAttention(torch.autograd.Function):
             grad_value[images] = phi @ grad_sums
             total += minus_grad_maximum
         if not ctx.per_head:
-            # on a GPU there is one chunk, so that nothing has to be read from it
+            # on a GPU there is only one chunk, and reading the index would synchronise
             with_maximum = int(torch.stack(maxima).argmax()) if len(chunks) > 1 else 0
             _batch_maximum_backward(grad_key, chunks[with_maximum], total)
         grads = [(g.per_image, None, g.shared, g.shared_norm, None) for g in (grad_query, grad_key)]
@@ -242,7 +242,7 @@ class _FavorAttention(torch.autograd.Function):
 
 
 class _FeatureProducts(torch.autograd.Function):
-    """phi(q)·phi(k) of queries and given features phi(k) (K, m); the backward pass computes phi(q) again."""
+    """phi(q)·phi(k) of queries and given features phi(k) (K, m). The backward pass recomputes phi(q)."""
 
     @staticmethod
     def forward(ctx: Any, key_features: Tensor, *projection: Any) -> Tensor:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""The operations once more, straight from the formulas: all pairs of tokens, any dtype, no tricks.
+"""Naive counterparts of the operations, straight from the formulas: all pairs of tokens, any dtype.
 
 They are slow. Tests compare the fast operations with them in float64, in values and in every gradient.
 B: images, H: heads, N: keys, Q: queries, m: random features, d_k: width of queries and keys, d: width of values.
@@ -29,7 +29,7 @@ def query_features(x: Tensor, w: Tensor) -> Tensor:
 
 
 def key_features(x: Tensor, w: Tensor, batch_maximum: bool) -> Tensor:
-    """Return phi(k) (…, N, m), stabilised by one maximum, or by a maximum per image and head."""
+    """Return phi(k) (…, N, m), stabilised by one maximum over the batch, or by a maximum per image and head."""
     projected, half_norm = _project(x, w)
     maximum = projected.max() if batch_maximum else projected.flatten(-2).max(-1).values[..., None, None]
     return w.shape[0] ** -0.5 * ((projected - half_norm - maximum).exp() + 1e-4)

@@ -1,7 +1,7 @@
-"""Sums over rings of pixels, in time linear in pixels and distances.
+"""Sums over rings of pixels, in time linear in the numbers of pixels and of distances.
 
 The ring of radius e around a pixel is the set of pixels at Manhattan distance exactly e. Tensors are (…, h, w, width).
-Outside the image there are no pixels, so that they add nothing.
+Positions outside the image count as zero.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class WeightedRingSum(torch.autograd.Function):
-    """Σ_e weights_e(i) · Σ_{|i−j|₁ = e} v_j for e < C; the backward pass computes the ring sums again.
+    """Σ_e weights_e(i) · Σ_{|i−j|₁ = e} v_j for e < C. The backward pass recomputes the ring sums.
 
     weights: (…, h, w, C). v: (…, h, w, d). Result: (…, h, w, d).
     """
@@ -36,9 +36,9 @@ class WeightedRingSum(torch.autograd.Function):
 def ring_sums(v: Tensor, radii: int) -> Iterator[Tensor]:
     """Yield the sum of `v` (…, h, w, d) over the ring of each radius 0, 1, …, radii − 1 around every pixel.
 
-    A ring consists of an upper half, with the pixel's own row, and a lower half below it. The upper half of radius e
-    is the pixel's own row at distance e and, one row up, the upper half of radius e − 1; likewise below. So a ring
-    takes four additions.
+    A ring consists of an upper half, which includes the pixel's own row, and a lower half below it. The upper half of
+    radius e consists of the two pixels of the own row at distance e and, one row up, the upper half of radius e − 1.
+    The lower half is built in the same way. A ring therefore takes four additions.
     """
     upper = lower = v
     yield v
@@ -56,7 +56,7 @@ def ring_sums(v: Tensor, radii: int) -> Iterator[Tensor]:
 
 
 def _ring_sums_transposed(weights: Tensor, grad: Tensor) -> Tensor:
-    """Σ_e of the ring sums of weights_e · grad: the recurrence of `ring_sums`, backwards."""
+    """Return Σ_e of the ring sums of weights_e · grad, by the recurrence of `ring_sums` in reverse."""
     out = torch.zeros_like(grad)
     upper, lower = torch.zeros_like(grad), torch.zeros_like(grad)
     for e in range(weights.shape[-1] - 1, -1, -1):

@@ -1,4 +1,4 @@
-"""The table of accuracies: every configuration over its seeds."""
+"""The table of accuracies of every configuration over its seeds."""
 
 from pathlib import Path
 
@@ -11,19 +11,20 @@ from relative_performer.results.tables import OVER_SEEDS, percent, write_tables
 
 
 def write_accuracies(evaluations: Path, out: Path) -> None:
-    """Write OUT/accuracy.csv, .md and .tex from a CSV file with one row per run."""
+    """Write OUT/accuracy.{csv,md,tex} from a CSV file with one row per run."""
     summary = summarize(read_evaluations(evaluations))
     sections = {str(name): _cells(part) for name, part in summary.groupby("experiment", observed=True)}
-    note = f"Percent: {OVER_SEEDS}. The best of each dataset is bold."
+    note = f"In percent: {OVER_SEEDS}. The best accuracy of each dataset is bold."
     write_tables(out / "accuracy", summary, sections, "Test accuracy", note)
 
 
 def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row per experiment, model, dataset, embedding and varied options, over the seeds.
 
-    Columns after these: n_seeds, n_parameters, and mean, sample standard deviation and both ends of the bootstrap
-    interval (X_mean, X_std, X_low, X_high; all but the mean NaN for one seed) of test/acc, val/acc and images_seen,
-    and the run_dirs; `marks` counts the runs whose `state`, if they have one, is not finished.
+    The other columns are n_seeds, n_parameters, the statistics of X = test/acc, val/acc and images_seen, marks and
+    run_dirs. The statistics are the mean, the sample standard deviation and the ends of the bootstrap interval (X_mean,
+    X_std, X_low, X_high); for one seed all but the mean are NaN. `marks` counts the runs whose `state` is not finished,
+    if there are states.
     """
     groups = runs.groupby(["experiment", *PLACE, *varied_options(runs)], observed=True)
     summary = groups.agg(

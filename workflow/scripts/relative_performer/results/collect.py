@@ -1,4 +1,4 @@
-"""The CSV files of single runs, put together row under row."""
+"""Concatenation of the CSV files of single runs."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     for key in keys:
         for frame in frames:
             if key not in frame:
-                raise UserError(f"the files are of different kinds: that of {_first_run(frame)} lacks the column {key}")
+                raise UserError(f"the files differ in kind: the file with {_first_run(frame)} lacks the column {key}")
     whole = pd.concat(frames, ignore_index=True).fillna("")
     twice = whole[whole.duplicated(keys)]
     if len(twice):

@@ -1,4 +1,4 @@
-"""Configurations, that is, runs that differ in their seed alone: told apart by the options that vary."""
+"""Configurations, groups of runs that differ only in their seed, and the options that distinguish them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ def varied_options(runs: pd.DataFrame) -> list[str]:
 
 
 def settings_of(runs: pd.DataFrame, options: Sequence[str]) -> list[str]:
-    """Return for every run the text ", option value" of each given option that the run has."""
+    """Return for every run the text ", option value" for each of the options that it has."""
     rows = runs[list(options)].astype(str).to_dict("records")
     return ["".join(f", {name} {value}" for name, value in row.items() if value) for row in rows]
 
@@ -45,7 +45,7 @@ def _settings(experiment: pd.DataFrame) -> pd.DataFrame:
 
 
 def join(runs: pd.DataFrame, results: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Return the rows of `results`, read from `path`, with what `describe` says of their runs.
+    """Return the rows of `results`, read from `path`, joined with `runs` as returned by `describe`.
 
     Raises UserError if a run is unknown.
     """

@@ -12,7 +12,7 @@ SEED = 0
 
 
 def interval(values: Sequence[float] | np.ndarray | pd.Series) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean of `values`; NaN and NaN for fewer than two of them."""
+    """Return the percentile bootstrap interval of the mean of `values`; (NaN, NaN) for fewer than two."""
     # sorted, because the resamples are fixed: the interval must not depend on the order of the seeds
     known = np.sort(np.asarray(values, float))
     known = known[~np.isnan(known)]

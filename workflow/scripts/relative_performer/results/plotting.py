@@ -45,8 +45,8 @@ THEME = {
 
 
 def look(model: str, settings: str = "", variant: int = 0) -> dict[str, Any]:
-    """Return label, color, linestyle and marker of a model; variants 1, 2, … are darker and drawn otherwise."""
-    declared = MODELS.get(model) or Model(package="", name=model, network="")  # of a model that is no longer there
+    """Return label, color, linestyle and marker of a model. Variants 1, 2, … are darker and have other markers."""
+    declared = MODELS.get(model) or Model(package="", name=model, network="")  # the model may no longer exist
     chosen: dict[str, Any] = {"label": declared.title + settings}
     chosen |= {name: getattr(declared, name) for name in ("color", "linestyle", "marker")}
     if variant:
@@ -99,8 +99,8 @@ def panels(
 ) -> Figure:
     """Return a figure: rows by experiment and embedding, columns by dataset, `draw` drawing each panel.
 
-    results: rows joined with what `describe` says of their runs; `draw` gets those of its panel, at least one.
-    label: what the vertical axes show.
+    results: rows joined with the table of `describe`; `draw` gets the rows of its panel, at least one.
+    label: label of the vertical axes.
     """
     datasets = in_order(results["dataset"], list(DATASETS))
     rows = rows_of_panels(results, PANEL_ROWS)
@@ -120,13 +120,13 @@ def panels(
 def legend(figure: Figure, runs: pd.DataFrame, *more: dict[str, Any], **override: Any) -> None:
     """Put one legend of all configurations above the panels; `override` changes looks.
 
-    more: looks of further lines, label included.
+    more: looks of additional lines, including the label.
     """
     legend_of(figure, [*(style | override for style, _ in lines_of_panel(runs)), *more])
 
 
 def legend_of(figure: Figure, styles: Sequence[dict[str, Any]]) -> None:
-    """Put a legend of these looks, label included, above the panels, which keep their size."""
+    """Put a legend of these looks, which include the label, above the panels, which keep their size."""
     inches = 0.65 + 0.065 * max(len(style["label"]) for style in styles)
     columns = max(1, min(4, int(figure.get_figwidth() / inches)))
     handles = [Line2D([], [], **style) for style in styles]

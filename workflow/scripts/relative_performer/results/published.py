@@ -1,4 +1,4 @@
-"""The published numbers, read into the form of our own results."""
+"""The published numbers, in the format of our own results."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +15,13 @@ OPTIONS = [
     *("dim", "depth", "heads", "pos_scales", "clipping_dist", "content_rel_attn", "feature_redraw_interval"),
     *("learning_rate", "schedule", "warmup", "batch_size"),
 ]
-# what most of the published runs have in common; tables leave it out
+# the options of most published runs, which tables omit
 USUAL = {
     "dim": "256", "depth": "6", "heads": "8", "pos_scales": "4", "content_rel_attn": "false",
     "feature_redraw_interval": "1000", "learning_rate": "5e-05", "schedule": "constant", "warmup": "0",
     "batch_size": "22",
 }  # fmt: skip
-# how the authors' shift tests mark runs, and the settings of such runs
+# marks of runs in the authors' shift tests, and the settings that they mean
 MARKED = {"(content_relative)": ", content_rel_attn (without effect)"}
 BASELINES = "baselines"
 
@@ -59,5 +59,5 @@ def read_shifts(path: Path) -> pd.DataFrame:
 
 
 def unusual(row: Mapping[Any, Any]) -> str:
-    """Return the options of a published row in which it departs from most of them."""
+    """Return the options of a published row that differ from those of most rows."""
     return ", ".join(f"{name} {row[name]}" for name in OPTIONS if row[name] and row[name] != USUAL.get(name))

@@ -1,4 +1,4 @@
-"""Tables of results: read with one-line errors, and in the order of the declarations of models and datasets."""
+"""Reading of result tables, with one-line errors and in the order of the declared models and datasets."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ def read_evaluations(path: Path) -> pd.DataFrame:
     for column, kind in EVALUATIONS.items():
         if kind is float and np.isinf(runs[column]).any():
             raise UserError(f"{path}: the column {column} holds a value that is not finite")
-    runs = runs.replace(r"^(-?\d+)\.0$", r"\1", regex=True)  # pandas writes 4 as 4.0 beside an empty cell
+    runs = runs.replace(r"^(-?\d+)\.0$", r"\1", regex=True)  # pandas writes 4 as 4.0 in a column with an empty cell
     orders = {**KNOWN, "experiment": tuple(runs["experiment"].unique())}
     for column in ["experiment", *PLACE, *option_columns(runs)]:
         order = in_order(runs[column].unique(), orders.get(column, ()))
@@ -43,7 +43,7 @@ def read_csv(path: Path, columns: Mapping[str, type], once: Sequence[str] = ()) 
     """Read a CSV that has at least `columns` (name to str, int or float); every other column stays text.
 
     once: columns whose values together identify a row. Raises UserError, naming the file, if it is missing or empty,
-    lacks a column, has a column or row twice, or holds something else than a number where one is expected.
+    lacks a column, has a column or row twice, or has text where a number is expected.
     """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -64,7 +64,7 @@ def read_csv(path: Path, columns: Mapping[str, type], once: Sequence[str] = ()) 
             frame[column] = _numbers(frame[column], kind, path)
     if once and len(again := frame[frame.duplicated([*once])]):
         row = ", ".join(f"{column} {again.iloc[0][column]}" for column in once)
-        raise UserError(f"{path}: the row of {row} stands there twice: collect every run once")
+        raise UserError(f"{path}: the row of {row} occurs twice: collect every run once")
     return frame
 
 
@@ -78,7 +78,7 @@ def _numbers(texts: pd.Series, kind: type, path: Path) -> pd.Series:
 
 
 def in_order(values: Iterable[str], known: Sequence[str] = ()) -> list[str]:
-    """Return the values in the order of `known`, then other numbers by size, then other texts by alphabet."""
+    """Return the values in the order of `known`, then other numbers by value, then other texts alphabetically."""
 
     def rank(value: str) -> tuple[int, float, str]:
         return (known.index(value) if value in known else len(known), _size(value), value)

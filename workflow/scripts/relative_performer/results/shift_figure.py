@@ -18,7 +18,7 @@ from relative_performer.results.read import read_csv
 
 SHIFT = {"run_dir": str, "shift": int, "accuracy_mean": float, "accuracy_std": float, "loss_mean": float}
 PUBLISHED = {"linestyle": (0, (4, 2)), "linewidth": 0.8, "marker": "", "zorder": 1.9}  # behind our own lines
-IMAGE_SIZE = 36  # points: neighbours, 3 pixels of shift apart, just do not touch
+IMAGE_SIZE = 36  # points; images that are 3 pixels of shift apart just do not touch
 
 
 def shift_results(runs: pd.DataFrame, dataset: str, path: Path) -> pd.DataFrame:
@@ -39,10 +39,10 @@ def shift_figure(
     examples: Mapping[str, pd.DataFrame] | None = None,
     published: pd.DataFrame | None = None,
 ) -> Figure:
-    """Return the figure of shift results, joined with their runs: of their accuracy, or of their loss.
+    """Return the figure of the accuracy or loss (`metric`) of shift results, which are joined with their runs.
 
-    examples: by dataset, a row per pixel. published: other results to compare with, as `read_shifts` returns them.
-    Raises UserError if examples are given, but none for one of the datasets.
+    examples: example images by dataset, a row per pixel. published: results to compare with, as `read_shifts` returns
+    them. Raises UserError if examples are given, but not for every dataset.
     """
     lacking = [dataset for dataset in results["dataset"].unique() if examples is not None and dataset not in examples]
     if lacking:
@@ -92,8 +92,8 @@ def _draw_lines(panel: Axes, results: pd.DataFrame, metric: str) -> None:
 def band_of(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return low and high of the metric by shift for the runs of one configuration.
 
-    They are the bootstrap interval over the runs. For a single run, accuracy has one standard deviation over the test
-    images, and loss, which is far from symmetric over images, has no band.
+    They are the ends of the bootstrap interval over the runs. For a single run, the band of accuracy is one standard
+    deviation over the test images. The loss, which is far from symmetric over images, then has no band.
     """
     by_shift = rows.groupby("shift")
     mean = by_shift[f"{metric}_mean"].mean()
@@ -136,5 +136,5 @@ def _footnote(results: pd.DataFrame, metric: str) -> str:
         return f"{bands} (one run per line)."
     number = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
     of_images = "± one standard deviation over the test images" if metric == "accuracy" else "none"
-    single = f"; {of_images} where there is one" if seeds.min() == 1 else ""
+    single = f"; {of_images} for a single seed" if seeds.min() == 1 else ""
     return f"Lines: mean over {number} seeds. Bands: bootstrap 95 % interval over the seeds{single}."

@@ -1,4 +1,4 @@
-"""Tables of results as text: the same cells in Markdown and LaTeX, beside the tidy CSV."""
+"""Tables of results: the same cells in Markdown and LaTeX, and the tidy table as CSV."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ OVER_SEEDS = "mean ± standard deviation [bootstrap 95 % interval of the mean] o
 
 
 def write_tables(stem: Path, tidy: pd.DataFrame, sections: Mapping[str, Cells], title: str, note: str) -> None:
-    """Write STEM.csv (`tidy`), and STEM.md and STEM.tex with a table per section, under its heading."""
+    """Write STEM.csv (`tidy`), and STEM.md and STEM.tex with a table per section."""
     write_csv(stem.with_suffix(".csv"), tidy)
     write_atomically(stem.with_suffix(".md"), markdown(sections, title, note).encode())
     write_atomically(stem.with_suffix(".tex"), latex(sections, title, note).encode())
@@ -64,7 +64,7 @@ def _escape(text: str) -> str:
 
 
 def percent(row: Mapping[Any, Any], prefix: str = "", signed: bool = False) -> str:
-    """Return the text of PREFIXmean, PREFIXstd, PREFIXlow and PREFIXhigh, fractions, in percent; blank for NaN."""
+    """Return the fractions PREFIXmean, PREFIXstd, PREFIXlow and PREFIXhigh as text in percent; blank for NaN."""
     mean, std, low, high = (100 * row[prefix + name] for name in ("mean", "std", "low", "high"))
     text = number(mean, signed)
     if std == std:

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +63,18 @@ def rename(name: str, own_patterns: tuple[tuple[str, str], ...]) -> str:
 
 
 def import_run(authors_run_dir: Path, run_dir: Path) -> list[str]:
-    """Make the run folder `run_dir` from one of the authors' code; return what there is to say about it.
+    """Make the run folder `run_dir` from one of the authors' code, and return notes for the user.
 
-    Raises UserError if theirs lacks something or does not fit together, or if `run_dir` is there already.
+    Raises UserError if the authors' folder is incomplete or inconsistent, or if `run_dir` exists.
     """
     if run_dir.exists():
         raise UserError(f"{run_dir} is there already; choose another --out, or delete it")
     theirs = folders.read_hparams(authors_run_dir)
     checkpoint = _only_checkpoint(authors_run_dir / "checkpoints")
-    hparams, notes = import_hparams(theirs, authors_run_dir)
     state = read_checkpoint(checkpoint).get("state_dict")
     if not isinstance(state, dict):
         raise UserError(f"{checkpoint}: has no state_dict")
+    hparams, notes = import_hparams(theirs, authors_run_dir, state)
     try:
         ours = from_authors(hparams["model"], state)
     except ValueError as error:
@@ -98,13 +98,18 @@ def _only_checkpoint(folder: Path) -> Path:
     return found[0]
 
 
-def import_hparams(theirs: Mapping[str, Any], source: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return our hparams for the authors', and notes. Options that they lack get their published meaning."""
+def import_hparams(
+    theirs: Mapping[str, Any], source: Path, parameters: Collection[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return our hparams for the authors', and notes. Options that they lack get their published meaning.
+
+    parameters: the names in their state dict, which show whether content_rel_attn reached the attention layers.
+    """
     notes = []
     try:
         model, dataset = find_model(theirs["model"]).name, theirs["dataset"]
         chosen = {option.name: theirs[option.name] for option in options_of(model) if option.name in theirs}
-        if chosen.get("content_rel_attn"):
+        if chosen.get("content_rel_attn") and not any("content_to_rel_matrix" in name for name in parameters):
             chosen["content_rel_attn"] = False
             notes.append("content_rel_attn had no effect in the authors' code: imported as the model without it")
         hparams = {"model": model, "dataset": dataset, **run_options(model, chosen)}

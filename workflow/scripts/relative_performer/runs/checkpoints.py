@@ -79,12 +79,17 @@ def load_model(run_dir: str | Path) -> nn.Module:
 class _Inert:
     """Replaces a class that old checkpoints name and that nothing here needs."""
 
+    def __init__(self, *_: Any) -> None:
+        pass
+
 
 # Lightning 1.1 wrote these classes into every checkpoint; they are read as names, not imported
 LEGACY_GLOBALS: list[Any] = [
     (type("ModelCheckpoint", (_Inert,), {}), "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
     (type("EarlyStopping", (_Inert,), {}), "pytorch_lightning.callbacks.early_stopping.EarlyStopping"),
     (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
+    # the folder of the checkpoints, where a newer fsspec was installed
+    *((type(name, (_Inert,), {}), f"pathlib.{name}") for name in ("PosixPath", "WindowsPath", "PurePosixPath")),
 ]
 
 

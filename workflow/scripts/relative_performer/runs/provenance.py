@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import time
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 from relative_performer.config.options import as_lists, complete_hparams
 from relative_performer.data import DATASETS
 from relative_performer.errors import UserError, one_line
-from relative_performer.files import checksum, write_atomically
+from relative_performer.files import checksum, checksum_if_there, write_atomically
 from relative_performer.runs import folders
 from relative_performer.runs.code import checksums, training_code
 
@@ -81,6 +82,32 @@ def changes(run_dir: Path, options: Mapping[str, Any], data_sha256: str | None) 
     if attempts := read_attempts(run_dir):
         before, now = attempts[-1]["code"], checksums(training_code(options["model"]))
         found += [f"edited {name}" for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    return found
+
+
+def mark_changed_runs(
+    results: Path, runs: Mapping[tuple[str, str], Mapping[str, Any]], data: Path
+) -> dict[Path, list[str]]:
+    """Return summary.json of each finished run that would be trained otherwise now, with what has changed.
+
+    The hparams.yaml of these runs become newer than summary.json, and those of the others older, so that Snakemake sees
+    the difference also without its own records in .snakemake.
+
+    results: folder of the configuration's results. runs: options by experiment and name. data: folder of the prepared
+    datasets. Raises UserError if the options or the provenance of a run are damaged.
+    """
+    found = {}
+    for (experiment, name), options in runs.items():
+        run_dir = results / "runs" / experiment / name
+        summary, hparams = run_dir / folders.SUMMARY, run_dir / folders.HPARAMS
+        if not (summary.exists() and hparams.exists()):
+            continue
+        finished = summary.stat().st_mtime
+        if changed := changes(run_dir, options, checksum_if_there(data / f"{options['dataset']}.npz")):
+            found[summary] = changed
+            os.utime(hparams, (finished + 1, finished + 1))
+        elif hparams.stat().st_mtime > finished:
+            os.utime(hparams, (finished, finished))
     return found
 
 

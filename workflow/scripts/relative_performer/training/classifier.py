@@ -17,7 +17,7 @@ from relative_performer.data.batches import Batches, model_input, subset
 if TYPE_CHECKING:
     from relative_performer.training.interruption import Interruption
 
-CHECK_INTERVAL = 50  # steps between two checks of the loss, which synchronise the GPU
+CHECK_INTERVAL = 50  # steps between two checks of the loss; a check synchronises the GPU
 
 
 class Classifier(pl.LightningModule):
@@ -45,7 +45,7 @@ class Classifier(pl.LightningModule):
         self.val_images, self.val_labels = subset(self.arrays, "val", self.run["limit_val"], device)
 
     def train_dataloader(self) -> Batches:
-        """Return the batches of this epoch, in an order that depends on the seed and the epoch alone."""
+        """Return the batches of this epoch, in an order that depends only on the seed and the epoch."""
         # a single image has no variance to normalise by
         least = 2 if any(isinstance(module, nn.BatchNorm2d) for module in self.modules()) else 0
         seed, parts = self._epoch_seed(), self.run["accumulate_grad_batches"]
@@ -64,7 +64,7 @@ class Classifier(pl.LightningModule):
         return self.run["seed"] * 2**32 + self.current_epoch + 1
 
     def on_train_start(self) -> None:
-        """Stop at once when the resumed run was already ended by early stopping or max_steps."""
+        """Stop at once if early stopping or max_steps had already ended the resumed run."""
         self.checked = self.global_step
         stopping = self.trainer.early_stopping_callback
         stopped = stopping and stopping.wait_count >= stopping.patience
@@ -125,11 +125,14 @@ class Classifier(pl.LightningModule):
         self.checked = self.global_step
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights that do not fit."""
+        """Raise UserError for weights that do not fit the model."""
         self.interruption.check_weights(self, checkpoint["state_dict"])
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
-        """Clip the gradients' norm. Lightning's own clipping refuses a fused Adam in bf16, which needs no unscaling."""
+        """Clip the norm of the gradients.
+
+        Lightning's own clipping refuses fused Adam in bf16-mixed, although the gradients are not scaled there.
+        """
         if self.run["gradient_clip_norm"]:
             nn.utils.clip_grad_norm_(self.parameters(), self.run["gradient_clip_norm"])
 
@@ -143,7 +146,7 @@ class Classifier(pl.LightningModule):
 
 
 def learning_rate_factor(schedule: str, warmup: int, step: int) -> float:
-    """Return the share of the peak rate at `step`: linear for `warmup` steps, then constant or (noam) ∝ 1/√step."""
+    """Return the learning rate at `step` over its peak: linear warmup, then constant or (noam) ∝ 1/√step."""
     if not warmup:
         return 1.0
     if step < warmup:

@@ -1,4 +1,4 @@
-"""The processors that a command uses. A lock, which the kernel frees when its process ends, reserves a GPU."""
+"""The devices and threads of a command. A GPU is reserved by a lock, which the kernel frees when the process ends."""
 
 import os
 import random
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+ANSWER = 10  # seconds for nvidia-smi to answer
 LOCKS = Path(tempfile.gettempdir()) / "relative_performer_gpus"
 
 
@@ -34,7 +35,7 @@ def set_threads(threads: int | None) -> None:
 
 
 def pick_device(accelerator: str, devices: int = 1) -> "torch.device":
-    """Return the device for `accelerator` (auto, cpu or cuda); raises UserError if there are fewer devices."""
+    """Return the device for `accelerator` (auto, cpu or cuda); raises UserError if there are too few."""
     import torch
 
     found = torch.cuda.device_count()
@@ -42,7 +43,7 @@ def pick_device(accelerator: str, devices: int = 1) -> "torch.device":
         accelerator = "cuda" if found else "cpu"
     if accelerator == "cuda" and found < devices:
         raise UserError(
-            f"{devices} CUDA device(s) asked for and {found} found; choose fewer --devices or --accelerator cpu"
+            f"{devices} CUDA device(s) requested and {found} found; choose fewer --devices or --accelerator cpu"
         )
     return torch.device(accelerator)
 
@@ -56,7 +57,7 @@ def device_name(device: "torch.device") -> str:
 
 @contextmanager
 def ready(accelerator: str, threads: int | None) -> Iterator["torch.device"]:
-    """Set the number of CPU threads and yield the device for `accelerator`, a GPU being reserved meanwhile."""
+    """Set the number of CPU threads and yield the device for `accelerator`. A GPU is reserved meanwhile."""
     set_threads(threads)
     device = pick_device(accelerator)
     with hold_gpus(device):
@@ -67,8 +68,8 @@ def ready(accelerator: str, threads: int | None) -> Iterator["torch.device"]:
 def hold_gpus(device: "torch.device", count: int = 1) -> Iterator[None]:
     """If `device` is a GPU, reserve `count` free GPUs and make them the only visible ones, before CUDA starts.
 
-    Waits until there are that many. The other processes of a training over several devices inherit the GPUs of the
-    first.
+    Waits until `count` GPUs are free. In a training over several devices, the other processes inherit the GPUs of the
+    first process.
     """
     if device.type != "cuda" or JOIN in os.environ:
         yield
@@ -84,7 +85,7 @@ def hold_gpus(device: "torch.device", count: int = 1) -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """End this process when its parent has ended, which holds the locks of the GPUs of both."""
+    """End this process when its parent ends, since the parent holds the GPU locks of both."""
 
     def watch(parent: int) -> None:
         while os.getppid() == parent:
@@ -94,20 +95,37 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, args=[os.getppid()], daemon=True).start()
 
 
+def forget_ranks() -> None:
+    """Remove the variables of launchers from the environment, so that a training on one device is the first process.
+
+    Call this before Lightning is imported.
+    """
+    for name in ("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "TORCHELASTIC_", "JSM_", "PMI_", "OMPI_"))]:
+        del os.environ[name]
+
+
 def gpus() -> list[str]:
-    """Return the UUIDs of the GPUs that CUDA_VISIBLE_DEVICES leaves; an empty list without nvidia-smi."""
+    """Return the UUIDs of the GPUs that CUDA_VISIBLE_DEVICES selects; an empty list without nvidia-smi."""
     command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     try:
-        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=ANSWER)
     except (OSError, subprocess.CalledProcessError):
         return []
+    except subprocess.TimeoutExpired:
+        message = f"nvidia-smi gave no answer in {ANSWER} s: its GPUs are not counted; check the driver (nvidia-smi -L)"
+        print(message, file=sys.stderr, flush=True)
+        return []
+    listed = done.stdout.split()
     return visible(listed, os.environ.get(VISIBLE))
 
 
 def visible(uuids: Sequence[str], chosen: str | None) -> list[str]:
-    """Return the UUIDs that a value of CUDA_VISIBLE_DEVICES leaves, as CUDA reads it: up to the first wrong entry.
+    """Return the UUIDs that the value `chosen` of CUDA_VISIBLE_DEVICES selects, as CUDA does.
 
-    Entries are indices, UUIDs or their beginnings; None leaves all. Parts of a GPU (MIG-…) are kept as they are.
+    Entries are indices, UUIDs or prefixes of UUIDs, and are read up to the first invalid one. None selects all GPUs.
+    Parts of a GPU (MIG-…) are returned unchanged.
     """
     names: list[str] = []
     for entry in uuids if chosen is None else chosen.replace(" ", "").split(","):
@@ -124,7 +142,7 @@ def visible(uuids: Sequence[str], chosen: str | None) -> list[str]:
 
 @contextmanager
 def hold(names: Sequence[str], count: int, folder: Path = LOCKS) -> Iterator[list[str]]:
-    """Lock `count` of the devices `names` and yield their names; wait until that many are free.
+    """Lock `count` of the devices `names` and yield their names. Wait until `count` devices are free.
 
     The locks are files in `folder`, which all users of the machine share.
     """
@@ -139,7 +157,7 @@ def hold(names: Sequence[str], count: int, folder: Path = LOCKS) -> Iterator[lis
                 f"waiting until {count} of {len(names)} GPUs are free (locks in {folder})", file=sys.stderr, flush=True
             )
         while len(held) < count:
-            time.sleep(random.uniform(0.5, 1.5))  # at random, for two that want the same GPUs
+            time.sleep(random.uniform(0.5, 1.5))  # random, so that two processes do not block each other forever
             held = _take(locks, count)
         yield held
     finally:
@@ -148,7 +166,7 @@ def hold(names: Sequence[str], count: int, folder: Path = LOCKS) -> Iterator[lis
 
 
 def _take(locks: dict[str, FileLock], count: int) -> list[str]:
-    """Lock `count` of them and return their names, or fewer names and lock none."""
+    """Lock `count` of them and return their names. If fewer are free, lock none and return fewer names."""
     held = list(islice((name for name, lock in locks.items() if _locked(lock)), count))
     if len(held) < count:
         for name in held:
@@ -159,6 +177,6 @@ def _take(locks: dict[str, FileLock], count: int) -> list[str]:
 def _locked(lock: FileLock) -> bool:
     try:
         lock.acquire(timeout=0)
-    except (Timeout, PermissionError):  # another user is just making the file
+    except (Timeout, PermissionError):  # another user is just creating the file
         return False
     return True

@@ -1,4 +1,4 @@
-"""Errors that end a training: their wording for the user, and their record in the run folder."""
+"""Errors that end a training: messages for the user, and a record in the run folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +16,7 @@ NO_MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc")
 
 @contextmanager
 def as_user_errors(run_dir: Path) -> Iterator[None]:
-    """Turn the errors of a training that its user can correct into UserErrors, which name a remedy."""
+    """Turn the errors of a training that the user can correct into UserErrors that name a remedy."""
     try:
         yield
     except SIGTERMException:  # Lightning's, before training starts
@@ -39,7 +39,7 @@ def as_user_errors(run_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def record_failure(run_dir: Path) -> Iterator[None]:
-    """Write failure.txt in the run folder when an error, and not a signal, ends a training."""
+    """Write failure.txt in the run folder if an error, but not a signal, ends a training."""
     try:
         yield
     except Exception as error:

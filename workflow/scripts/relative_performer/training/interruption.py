@@ -17,13 +17,13 @@ from relative_performer.errors import Stopped, UserError
 from relative_performer.files import write_atomically
 from relative_performer.runs.checkpoints import load_weights, present_name, read_checkpoint
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # SLURM can send SIGUSR1 before the time is over
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # SLURM can send SIGUSR1 before the time limit
 STATE = {"state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "pytorch-lightning_version", "run"}
 
 
 @contextmanager
 def suggest_deletion() -> Iterator[None]:
-    """Add to a UserError about a state how to train the run without it."""
+    """Add the advice to delete a saved state to a UserError about this state."""
     try:
         yield
     except UserError as error:
@@ -31,7 +31,7 @@ def suggest_deletion() -> Iterator[None]:
 
 
 class CheckpointFiles(CheckpointIO):
-    """Writes checkpoints atomically, and reads those of this run alone. run: what distinguishes it from others."""
+    """Writes checkpoints atomically, and reads only those of this run. run: options that identify the run."""
 
     def __init__(self, run: Mapping[str, Any]) -> None:
         self.run = dict(run)
@@ -64,9 +64,9 @@ class CheckpointFiles(CheckpointIO):
 
 
 class Interruption(Callback):
-    """Stops a training after the step in which a signal arrives; it then continues as if never interrupted.
+    """Stops a training after the step in which a signal arrives, so that it resumes as if never interrupted.
 
-    To stop several processes at the same step, they would have to synchronise at every step. A signal therefore ends
+    Several processes would have to synchronise at every step in order to stop at the same step. A signal therefore ends
     them at once.
     """
 
@@ -89,15 +89,15 @@ class Interruption(Callback):
         load_weights(pl_module, state_dict, self.path)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Handle signals, and return to the place within an epoch at which a training was stopped."""
+        """Handle signals, and restore the position within the epoch at which the training was stopped."""
         for number in SIGNALS if trainer.world_size == 1 else ():
             signal.signal(number, self._stop_later)
         if trainer.world_size > 1:  # Lightning would wait for the other processes, which can hang
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self.position:
-            # Lightning would skip the batch in which validation was stopped, and lose its place the second time
+            # otherwise Lightning skips the batch at which validation stopped, and loses its position at a second stop
             trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.reset_on_restart()
-            share = float(trainer.is_global_zero)  # several processes add up
+            share = float(trainer.is_global_zero)  # the sums of all processes are added up
             pl_module.sums = {split: sums.to(pl_module.device) * share for split, sums in self.position["sums"].items()}
             torch.set_rng_state(self.position["random"])
             if pl_module.device.type == "cuda" and "cuda_random" in self.position:  # not if it was stopped on a CPU
@@ -109,7 +109,7 @@ class Interruption(Callback):
         self.stopped_by = signal.Signals(number).name
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Stop after a step if a signal arrived. The last step of an epoch is left to its validation."""
+        """Stop after a step if a signal arrived. After the last step of an epoch, `stop_in_validation` does."""
         done = batch_idx + 1
         last = done == trainer.num_training_batches or trainer.global_step == pl_module.run["max_steps"]
         if self.stopped_by and done % trainer.accumulate_grad_batches == 0 and not last:
@@ -118,7 +118,7 @@ class Interruption(Callback):
     def stop_in_validation(self, trainer: pl.Trainer, pl_module: Any, batch_idx: int) -> None:
         """Stop before a validation batch if a signal arrived and the training is not ending anyway.
 
-        `validation_step` calls this, since there Lightning can resume its own counts.
+        `validation_step` calls this, because Lightning can resume its own counts there.
         """
         if self.stopped_by and not trainer.should_stop:
             done = self.position.get("val", 0) + batch_idx
@@ -127,7 +127,8 @@ class Interruption(Callback):
     def stop(self, trainer: pl.Trainer, pl_module: Any, train: int, val: int) -> NoReturn:
         """Save the state after `train` and `val` batches of the epoch, and raise Stopped."""
         pl_module.check_losses()
-        if not all(parameter.isfinite().all() for parameter in pl_module.parameters()):  # since the last step
+        # no loss has been computed since the last step
+        if not all(parameter.isfinite().all() for parameter in pl_module.parameters()):
             raise FloatingPointError(f"a weight became infinite or nan in step {trainer.global_step}")
         self.position = {"train": train, "val": val, "random": torch.get_rng_state()}
         self.position["sums"] = {split: sums.cpu() for split, sums in pl_module.sums.items()}
@@ -138,5 +139,5 @@ class Interruption(Callback):
         raise Stopped(f"{place}; the same command continues from there")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Forget the place within the epoch."""
+        """Reset the position within the epoch."""
         self.position = {}

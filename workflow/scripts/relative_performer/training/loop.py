@@ -34,14 +34,14 @@ def fit(
 ) -> tuple[dict[str, Any], bool]:
     """Train a run to its end and return its summary, and whether this is the first process of the training.
 
-    resume: whether to continue from the state that an interrupted run left. callbacks: further ones.
+    resume: whether to continue from the state of an interrupted run. callbacks: additional callbacks.
     """
     torch.manual_seed(hparams["seed"])
     own = {option.name: hparams[option.name] for option in find_model(hparams["model"]).options}
     channels = arrays["train_images"].shape[-1]
     model = build_model(hparams["model"], in_features=channels, num_classes=hparams["num_classes"], **own)
     classifier = Classifier(model, hparams, arrays, interruption)
-    # the best weights are only tested, so they need no moments of Adam, which are twice as large
+    # the best checkpoint is only tested, so it needs no Adam moments, which are twice as large as the weights
     best = _checkpoint(
         run_dir / folders.BEST, monitor="val/acc", mode="max", save_on_train_epoch_end=False, save_weights_only=True
     )
@@ -61,7 +61,7 @@ def fit(
         log_every_n_steps=1,
         enable_model_summary=False,
         enable_progress_bar=sys.stdout.isatty(),
-        # under SLURM Lightning would requeue jobs by itself, beside Snakemake
+        # LightningEnvironment: under SLURM, Lightning would otherwise requeue jobs in addition to Snakemake
         plugins=[LightningEnvironment(), checkpoint_files],
     )
     trainer.fit(classifier, ckpt_path=run_dir / folders.RESUME if resume else None, weights_only=True)

@@ -62,6 +62,6 @@ class MetricsTable(Callback):
             writer.writeheader()
             writer.writerows(self.rows)
             write_atomically(self.path, text.getvalue().encode())
-            if not sys.stdout.isatty():  # a log file gets a line per epoch in place of the progress bar
+            if not sys.stdout.isatty():  # a log file gets a line per epoch instead of the progress bar
                 values = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
                 print(f"epoch {trainer.current_epoch}  {values}  {self.seconds:.0f} s", flush=True)

@@ -18,7 +18,7 @@ from relative_performer.training.metrics import MetricsTable
 
 
 class Progress(Callback):
-    """Writes progress.json every INTERVAL seconds at most: counts and times, without synchronising the GPU."""
+    """Writes counts and times to progress.json, at most every INTERVAL seconds, without synchronising the GPU."""
 
     def __init__(self, path: Path, table: MetricsTable, hparams: Mapping[str, Any]) -> None:
         self.path, self.table, self.hparams = path, table, hparams
@@ -40,7 +40,7 @@ class Progress(Callback):
         self._write(trainer)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Write the progress, for a validation can take long."""
+        """Write the progress, since a validation can take long."""
         self._write(trainer)
 
     def _write(self, trainer: pl.Trainer) -> None:
@@ -62,16 +62,16 @@ class Progress(Callback):
         write_atomically(self.path, json.dumps(content, indent=1).encode() + b"\n")
 
     def _epoch_seconds(self) -> float | None:
-        """Return the duration of an epoch: the mean of those before or, in the first one, of its training images."""
+        """Return the mean duration of the finished epochs or, in the first one, an estimate from its images so far."""
         if self.table.rows:
             return self.table.seconds / len(self.table.rows)
         return self.train_images / self.images_per_second if self.images_per_second else None
 
     def _epochs(self, trainer: pl.Trainer) -> dict[str, int]:
-        """Return the largest number of epochs, and the number if no later epoch is better than the best so far."""
+        """Return the largest number of epochs, and the number if no further epoch is better than the best so far."""
         steps = self.hparams["max_steps"] or math.inf
-        of_epoch = trainer.num_training_batches // trainer.accumulate_grad_batches
-        most = int(min(self.hparams["max_epochs"], -(-steps // of_epoch)))
+        steps_per_epoch = trainer.num_training_batches // trainer.accumulate_grad_batches
+        most = int(min(self.hparams["max_epochs"], -(-steps // steps_per_epoch)))
         best = self.table.best_epoch() if self.table.rows else 0
         patience = self.hparams["patience"]
         return {"least_epochs": min(most, best + patience + 1) if patience else most, "most_epochs": most}

@@ -1,4 +1,4 @@
-"""Training a run in its folder, from its start or from where it was interrupted."""
+"""Training of a run in its folder, from the start or from where it was interrupted."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from relative_performer.training.progress import Progress
 
 
 def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Train a run to its end, or on from the state that an interrupted run left, and return its summary.
+    """Train a run to its end, from the start or from the state of an interrupted run, and return its summary.
 
     hparams: every option of the run. arrays: the prepared dataset.
     """

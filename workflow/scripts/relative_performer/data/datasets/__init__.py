@@ -1,1 +1,1 @@
-"""The entries of the datasets, a module each."""
+"""The entries of the datasets, one module each."""

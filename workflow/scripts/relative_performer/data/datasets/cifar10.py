@@ -24,7 +24,7 @@ MOST_MEMBERS = 100  # the official archive has 9
 
 
 def read(folder: Path) -> dict[str, Split]:
-    """Return both splits."""
+    """Return the splits `train` and `test`."""
     from tqdm import tqdm
 
     path = folder / ARCHIVE
@@ -55,7 +55,7 @@ def _read_members(content: bytes) -> dict[str, bytes]:
             folder, _, name = member.name.rpartition("/")
             if member.isdir():
                 continue
-            if folder != FOLDER or not member.isreg() or member.issparse():  # extractfile alone would follow links
+            if folder != FOLDER or not member.isreg() or member.issparse():  # extractfile would follow links
                 raise ValueError(f"{one_line(member.name)[:100]}: not a regular file in {FOLDER}")
             if name in MEMBERS and (stream := archive.extractfile(member)):
                 members[name] = stream.read()
@@ -81,7 +81,7 @@ def _read_batch(content: bytes) -> Split:
 
 
 class _Inert:
-    """Replaces every class and function that a pickle names: it keeps its arguments and state, and does nothing."""
+    """Replaces every class and function in a pickle. It stores its arguments and state, and does nothing."""
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments

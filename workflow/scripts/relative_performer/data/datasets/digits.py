@@ -12,7 +12,7 @@ IMAGES = (1_297, 250, 250)
 
 
 def read(folder: Path) -> dict[str, Split]:
-    """Return all splits: the digits at twice their size in the middle of a black canvas."""
+    """Return all splits, with the digits at twice their size in the middle of a black image."""
     from sklearn.datasets import load_digits
 
     content = load_digits()

@@ -9,7 +9,7 @@ SIDE = 32
 
 
 def read(folder: Path) -> dict[str, Split]:
-    """Return both splits, enlarged from 28×28 pixels (bilinear)."""
+    """Return the splits `train` and `test`, enlarged from 28×28 pixels (bilinear)."""
     return read_splits(folder, SIDE)
 
 

@@ -16,7 +16,7 @@ MODEL = Model(
         *TRANSFORMER,
         *(replace(option, help="accepted and ignored, as published: this model has no dropout") for option in DROPOUT),
         KEY_STABILIZER,
-        Option("clipping_dist", integer(1, 62), 8, "distance from which on all pixels count as equally far"),
+        Option("clipping_dist", integer(1, 62), 8, "Manhattan distance from which on pixels count as equally far"),
         Option(
             "class_position",
             ("corner", "none"),

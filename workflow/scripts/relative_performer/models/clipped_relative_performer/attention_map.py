@@ -1,4 +1,4 @@
-"""The attention over relative positions that the weights of ClippedRelativePerformer stand for."""
+"""The attention over relative positions that a ClippedRelativePerformer has learnt."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from relative_performer.ops.favor import feature_products
 def attention_map(model: ClippedRelativePerformer, radius: int) -> tuple[int, list[Tensor]]:
     """Return the first relative head, and a map (relative heads, n, n) for every layer; n = 2·radius + 1.
 
-    A map is phi(q)·phi(r_δ) for a query without content: the bias of the query's affine map.
+    A map is phi(q)·phi(r_δ) for a query without content, which is the bias of the affine map to queries.
     """
     layers = [block.attention for block in model.blocks]
     return layers[0].favor_heads, [distance_attention(layer, radius) for layer in layers]  # type: ignore[union-attr, return-value, arg-type]

@@ -1,6 +1,6 @@
-"""Strategy 2 of Horn et al. (2021): heads whose keys are a learnt row for every clipped distance.
+"""Strategy 2 of Horn et al. (2021): heads whose keys are learnt vectors, one for every clipped distance.
 
-B: images, h, w: height and width, N = h·w + 1: tokens, Q: queries (N, or 1 for the class token alone), D: dim,
+B: images, h, w: height and width, N = h·w + 1: tokens, Q: queries (N, or 1 for only the class token), D: dim,
 H: heads, d = D/H, r: relative heads, C: clipping distance.
 """
 
@@ -16,10 +16,9 @@ from relative_performer.ops.rings import WeightedRingSum, ring_sums
 
 
 class ClippedRelativePerformer(ImageTransformer):
-    """A Performer half of whose heads attend by clipped distance, see `ClippedRelativeAttention`.
+    """A Performer in which half of the heads attend by clipped distance, see `ClippedRelativeAttention`.
 
-    The class token is the last token. As published there is no dropout, and the random features are redrawn every 1000
-    calls.
+    The class token is the last token. As published, there is no dropout and `feature_redraw_interval` is 1000.
     """
 
     class_token = slice(-1, None)
@@ -40,10 +39,10 @@ class ClippedRelativePerformer(ImageTransformer):
 
 
 class ClippedRelativeAttention(nn.Module):
-    """FAVOR+ in the first H//2 heads; in the others a learnt row per clipped distance replaces the keys.
+    """FAVOR+ in the first H//2 heads. In the others the keys are learnt vectors, one per clipped distance.
 
-    As a key the class token is at distance C from every query. As a query it stands one step below the bottom-left
-    pixel (`class_position` corner, as published) or at distance C from every pixel (none).
+    As a key the class token is at distance C from every query. As a query it is one pixel below the bottom-left pixel
+    (`class_position` corner, as published) or at distance C from every pixel (none).
     """
 
     projection_matrix: Tensor
@@ -65,7 +64,10 @@ class ClippedRelativeAttention(nn.Module):
         self.register_buffer("distance_projection_matrix", draw_projection_matrix(self.head_dim))
 
     def forward(self, tokens: Tensor, size: tuple[int, int], query_slice: slice) -> Tensor:
-        """Attend from the tokens in `query_slice` (all, or the class token) to all `tokens` (B, N, D): (B, Q, D)."""
+        """Return the attention (B, Q, D) of the tokens in `query_slice` to all `tokens` (B, N, D).
+
+        query_slice: all tokens, or only the class token.
+        """
         query = split_heads(self.query(tokens[:, query_slice]), self.head_dim)
         value = split_heads(self.value(tokens), self.head_dim)
         heads = self.favor_heads
@@ -80,11 +82,11 @@ class ClippedRelativeAttention(nn.Module):
         return self.output(out)
 
     def relative_heads(self, query: Tensor, value: Tensor, size: tuple[int, int]) -> Tensor:
-        """Attend by clipped distance alone: query (B, r, Q, d), value (B, r, N, d) → (B, Q, r·d).
+        """Return the attention (B, Q, r·d) by clipped distance, for query (B, r, Q, d) and value (B, r, N, d).
 
-        out_i = (Σ_{e<C} near_e(i) V_e(i) + far(i) V) / (the same with v = 1): `far` is the weight phi(q_i)·phi(r_C) and
-        V the sum of v over all tokens; near_e is the weight of distance e minus `far`, and V_e(i) the sum of v over the
-        pixels at distance e.
+        out_i = (Σ_{e<C} near_e(i) V_e(i) + far(i) V) / (the same with v = 1). far(i) is the weight phi(q_i)·phi(r_C),
+        and V is the sum of v over all tokens. near_e(i) is the weight of distance e minus far(i), and V_e(i) is the sum
+        of v over the pixels at distance e.
         """
         weights = feature_products(query, self.distances, self.distance_projection_matrix)  # (B, r, Q, C + 1)
         far, near = weights[..., -1:], weights[..., :-1] - weights[..., -1:]
@@ -104,7 +106,7 @@ class ClippedRelativeAttention(nn.Module):
         row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         distance = (height - row + column).flatten()
         nearest = near.shape[-1] if self.class_position == "corner" else 0
-        # found on the CPU, since the number of pixels would have to be read from a GPU
+        # on the CPU, since on a GPU nonzero would synchronise to return the number of pixels
         index = torch.nonzero(distance < nearest).squeeze(-1)
         index, distance = (x.to(value.device, non_blocking=True) for x in (index, distance[index]))
         weights = near[..., distance]  # (B, r, 1, near pixels)

@@ -20,7 +20,7 @@ def naive_logits(options: Mapping[str, Any], state: Mapping[str, Tensor], images
 
 
 def attention(size: tuple[int, int], options: Mapping[str, Any], state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """Return every head's attention (B, N, D) to the tokens x (B, N, D) of an image of `size`."""
+    """Return the attention of all heads (B, N, D) to the tokens x (B, N, D) of an image of `size`."""
     heads, favor_heads = options["heads"], options["heads"] // 2
     query, value = (naive.by_head(naive.affine(state, name, x), heads) for name in ("query", "value"))
     weights = [distance_weights(options, state, query[:, favor_heads:], size)]
@@ -40,6 +40,6 @@ def distance_weights(
     class_row = height if options["class_position"] == "corner" else 10 * (height + width + far)
     places = [(t // width, t % width) for t in range(height * width)] + [(class_row, 0)]
     delta = torch.tensor([[min(abs(a - r) + abs(b - c), far) for r, c in places] for a, b in places])
-    delta[:, -1] = far  # as a key the class token is far from everything, itself included
+    delta[:, -1] = far  # as a key the class token is at distance C from every token, itself included
     rows = ops.key_features(state["distances"], w, batch_maximum=True)[delta]  # (N, N, m)
     return torch.einsum("bhim,ijm->bhij", ops.query_features(query, w), rows)

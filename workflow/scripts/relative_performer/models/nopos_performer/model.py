@@ -1,4 +1,4 @@
-"""A Performer that knows nothing of the order of the pixels."""
+"""A Performer without positions, which is invariant to the order of the pixels."""
 
 from relative_performer.models.transformer import ImageTransformer
 

@@ -8,10 +8,10 @@ from relative_performer.models.options import DROPOUT, FAVOR, KEY_STABILIZER, PU
 
 
 def check(options: Mapping[str, Any]) -> None:
-    """Raise ValueError where sizes do not fit together."""
+    """Raise ValueError for sizes that do not fit together."""
     check_heads(options)
     if options["dim"] % 4:
-        raise ValueError(f"dim {options['dim']} is not divisible by 4, as the absolute positions of Performer need")
+        raise ValueError(f"dim {options['dim']} is not divisible by 4, as the absolute positions of Performer require")
 
 
 MODEL = Model(

@@ -1,4 +1,4 @@
-"""Performer (Choromanski et al., 2021) over pixels, as the paper's model with absolute positions."""
+"""Performer (Choromanski et al., 2021) over pixels, the paper's model with absolute positions."""
 
 from types import SimpleNamespace as Options
 

@@ -1,4 +1,4 @@
-"""The attention over relative positions that the weights of RelativePerformer stand for."""
+"""The attention over relative positions that a RelativePerformer has learnt."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ def attention_map(model: RelativePerformer, radius: int) -> tuple[int, list[Tens
     """Return the first head, 0, and a map (H, n, n) for every layer; n = 2·radius + 1.
 
     A map is the exponential of the positional part of q·k/√d_k. For every pair (sin, cos) of frequency w this part is
-    a cos(wδ) − b sin(wδ), δ being the difference of rows or columns.
+    a cos(wδ) − b sin(wδ), where δ is the difference of rows or columns.
     """
     frequencies = model.positions.frequencies
     return 0, [positional_attention(block.attention, frequencies, radius) for block in model.blocks]  # type: ignore[union-attr, arg-type]

@@ -34,10 +34,10 @@ class RelativePerformer(ImageTransformer):
 
 
 class RelativeAttention(FavorAttention):
-    """q = [W_q x ; p R], k = [W_k x ; p]: the query's position is rotated by each head, the key's is not.
+    """q = [W_q x ; p R], k = [W_k x ; p]: each head rotates the position of the query, but not of the key.
 
     R multiplies pair j of head i by [[a, b], [−b, a]] with learnt a = alpha[i·S + j] and b = beta[i·S + j]. With
-    `content_rel_attn` queries and keys have a second positional part, whose a and b are an affine map of the query's
+    `content_rel_attn` queries and keys have a second positional part. Its a and b are affine functions of the query's
     content: q = [W_q x ; p R(x) ; p R], k = [W_k x ; p ; p].
     """
 

@@ -19,7 +19,7 @@ def naive_logits(options: Mapping[str, Any], state: Mapping[str, Tensor], images
 
 
 def attention(position: Tensor, options: Mapping[str, Any], state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """Return every head's attention (B, N, D) to tokens x (B, N, D) at `position` (N, 2S)."""
+    """Return the attention of all heads (B, N, D) to tokens x (B, N, D) at `position` (N, 2S)."""
     heads, pairs = options["heads"], 2 * options["pos_scales"]
     query, key = (naive.by_head(naive.affine(state, name, x), heads) for name in ("query", "key"))
     position = position.expand(*query.shape[:3], 2 * pairs)
@@ -35,6 +35,6 @@ def attention(position: Tensor, options: Mapping[str, Any], state: Mapping[str, 
 
 
 def turned(p: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return p R, R block diagonal with the blocks [[a, b], [−b, a]]."""
+    """Return p R, where R is block diagonal with the blocks [[a, b], [−b, a]]."""
     blocks = torch.stack([torch.stack([a, b], dim=-1), torch.stack([-b, a], dim=-1)], dim=-2)  # (…, S, 2, 2)
     return (p.unflatten(-1, (-1, 1, 2)) @ blocks).flatten(-3)

@@ -1,0 +1,98 @@
+"""Results survive what users do with them: copying, deleting, other folders, the command line's --config."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helpers import REPOSITORY, TINY, snakemake, stale
+
+RUN = "results/tiny/runs/main/Performer_Digits_linear_seed1"
+
+
+@pytest.fixture
+def copy(project, tmp_path) -> Path:
+    """A copy of the finished project, whose files have new times in no order."""
+    folder = tmp_path / "copy"
+    shutil.copytree(project, folder, copy_function=shutil.copy)
+    return folder
+
+
+def test_copied_results_repeat_nothing_with_or_without_records(copy):
+    assert stale(copy) == set()
+    shutil.rmtree(copy / ".snakemake")
+    assert stale(copy) == set()
+    shutil.move(copy / "data", copy / "elsewhere")
+    (copy / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"data": {"path": "elsewhere"}}))
+    assert stale(copy) == set()
+    shutil.rmtree(copy / "elsewhere")
+    assert stale(copy) == set()
+
+
+def test_without_records_a_changed_option_trains_again_by_name(copy):
+    shutil.rmtree(copy / ".snakemake")
+    (copy / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"options": TINY["options"] | {"dim": 16}}))
+    said = snakemake(copy, "all", "--dry-run").stderr
+    assert said.count("is made again: option dim was 8") == 4
+    assert f"{RUN}/summary.json is made again" in said
+    assert "train" in stale(copy)
+
+
+def test_deleted_results_come_back(copy):
+    summary = (copy / RUN / "summary.json").read_text()
+    best = (copy / RUN / "checkpoints/best.ckpt").stat().st_mtime_ns
+    names = ["model_evaluations.csv", "learning_curves.csv", "Digits_shift.csv", "Digits_confusion.csv"]
+    deleted = [copy / "results/tiny" / name for name in names]
+    deleted += [copy / RUN / "summary.json", copy / "results/tiny/tables/accuracy.md", copy / "figures/tiny/cost.pdf"]
+    before = {path: path.read_bytes() for path in deleted[:4]}
+    for path in deleted:
+        path.unlink()
+    done = snakemake(copy, "all")
+    assert done.returncode == 0, done.stderr
+    assert all(path.exists() for path in deleted)
+    assert {path: path.read_bytes() for path in before} == before
+    assert (copy / RUN / "checkpoints/best.ckpt").stat().st_mtime_ns == best  # not trained again
+    assert json.loads((copy / RUN / "summary.json").read_text()) == json.loads(summary)
+
+
+@pytest.mark.parametrize("words", [["-s", "{project}/Snakefile"], ["--directory", "{elsewhere}"]])
+def test_the_pipeline_runs_in_any_folder(project, tmp_path, words):
+    folder = project if "--directory" in words else tmp_path
+    words = [word.format(project=project, elsewhere=tmp_path) for word in words]
+    command = [sys.executable, "-m", "snakemake", *words, "--configfile", str(project / "tiny.yaml")]
+    environment = os.environ | {"PYTHONSAFEPATH": "1", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+    target = ["results/tiny/Digits_examples.csv", "--cores", "1"]
+    done = subprocess.run([*command, *target], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / target[0]).exists()
+
+
+def test_the_plan_is_that_of_the_merged_configuration(project):
+    words = ["--config", "options={seed: [1, 2, 3], dim: 8, depth: 1, heads: 2}", "shift={min_shift: 2}"]
+    done = snakemake(project, "plan", *words)
+    assert done.returncode == 0, done.stderr
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith("main, Performer")]
+    assert row[2] == "2"  # the experiment has seeds of its own
+    assert "Open these" not in done.stdout + done.stderr
+
+
+def test_nested_values_of_the_command_line_have_their_types(project):
+    options = "options={dim: 8, depth: 1, heads: 2, no_projection: true}"
+    words = ["--config", options, "shift={min_shift: 2, labels: [3]}"]
+    assert snakemake(project, "all", "--dry-run", *words).returncode == 0
+    said = snakemake(project, "all", "--dry-run", "--config", "shift={min_shift: two}").stderr
+    assert "shift.min_shift: 'two' is text, not an integer" in said
+
+
+def test_status_names_runs_that_no_configuration_has(project, tmp_path):
+    config = TINY | {"experiments": {"main": {"dataset": "Digits", "models": {"Performer": {}}, "seed": [0, 1]}}}
+    (project / "fewer.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, REPOSITORY / "workflow/scripts/status.py", "fewer.yaml"]
+    said = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout
+    assert "2 runs: 2 finished" in said
+    assert "not in the configuration:\n  results/tiny/runs/main/ClippedRelativePerformer_Digits_linear_seed0" in said
