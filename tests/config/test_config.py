@@ -39,6 +39,7 @@ def laughs(key: str) -> str:
     return "\n".join([*lines, f"{key}: *j"])
 
 
+LONG = ("warmup", "max_epochs", "max_steps", "limit_train", "limit_val", "batch_size", "patience")
 WRONG = {
     # files
     "": "wrong.yaml is empty, not a mapping",
@@ -51,8 +52,8 @@ WRONG = {
     "name: x: y\n": "wrong.yaml: line 1: mapping values are not allowed here",
     "name: 'x\n": "wrong.yaml: line 2: found unexpected end of stream",
     "name: *x\n": "wrong.yaml: line 1: found undefined alias",
-    "name: x\nthreads: 1\nname: y\n": "wrong.yaml: line 3: the key 'name' stands there twice",
-    "options: {dim: 8, depth: 1, dim: 16}\n": "wrong.yaml: line 1: the key 'dim' stands there twice",
+    "name: x\nthreads: 1\nname: y\n": "wrong.yaml: line 3: the key 'name' occurs twice",
+    "options: {dim: 8, depth: 1, dim: 16}\n": "wrong.yaml: line 1: the key 'dim' occurs twice",
     "name: x\n---\nname: y\n": "line 2: expected a single document in the stream but found another document",
     "name: !!python/object/apply:os.system ['touch harm']\n": "wrong.yaml: line 1: could not determine a constructor",
     "name: !!python/name:os.system\n": "wrong.yaml: line 1: could not determine a constructor",
@@ -89,14 +90,14 @@ WRONG = {
     ALL % "models: {Perfomer: }": "unknown model 'Perfomer': choose from Performer, .*; did you mean Performer?",
     ALL % "models: {Performer: [{dim: 8}, ]}, dataset: MINST": "unknown dataset 'MINST': .*did you mean MNIST?",
     ALL % "dataset: []": "experiments.a.dataset: is empty, name at least one",
-    ALL % "dataset: [MNIST, MNIST]": "experiments.a.dataset: 'MNIST' stands there twice",
+    ALL % "dataset: [MNIST, MNIST]": "experiments.a.dataset: 'MNIST' occurs twice",
     ALL % "dataset: [MNIST, mnist]": "a.dataset.1: unknown dataset 'mnist': choose from MNIST, .*; did you mean MNIST?",
     ALL % "dataset: {MNIST: }": "experiments.a.dataset: unknown dataset {'MNIST': None}",
     ALL % "dataset:": "experiments.a.dataset: has no value: choose from MNIST, FashionMNIST, CIFAR10, Digits",
     OWN % "dataset: MINST": "a.models.Performer.dataset: unknown dataset 'MINST'",
     ALL % "models: {Performer: []}": "experiments.a.models.Performer: is empty, name at least one",
     ALL % "models: {Performer: [{dim: 8}, null]}": "a.models.Performer.1: has no value, give a mapping",
-    ALL % "models: {Performer: [{dim: 8}, {dim: 8}]}": "a: Performer_Digits_linear_dim8_seed0 stands there twice",
+    ALL % "models: {Performer: [{dim: 8}, {dim: 8}]}": "a: Performer_Digits_linear_dim8_seed0 occurs twice",
     ALL % "models: {Performer: linear}": "a.models.Performer: 'linear' is text, not a mapping or nothing",
     ALL % "models: {Performer: [{deep: 8}]}": "a: Performer has no option 'deep': .*; did you mean depth?",
     # options
@@ -107,7 +108,7 @@ WRONG = {
     "options: {dataset: MNIST}": "options: there is no option 'dataset': choose from embedding_type",
     "options: {pos_scales: -4}": "options.pos_scales: '-4' is not an integer from 1 to 1024",
     "options: {depth: []}": "options.depth: is empty, name at least one",
-    "options: {depth: [1, 2, 1]}": "options.depth: 1 stands there twice",
+    "options: {depth: [1, 2, 1]}": "options.depth: 1 occurs twice",
     "options: {depth: {from: 1}}": "options.depth: {'from': 1} is a mapping, not text or a number or true or false",
     "options: [dim]": "options: ['dim'] is a list, not a mapping",
     OWN % "dim: 0": "a: dim: '0' is not an integer from 1 to 16384",
@@ -132,7 +133,7 @@ WRONG = {
     OWN % "learning_rate: .inf": "a: learning_rate: 'inf' is not a number above 0",
     OWN % "learning_rate: 1e999": "a: learning_rate: '1e999' is not a number above 0",
     OWN % "gradient_clip_norm: -1": "a: gradient_clip_norm: '-1' is not a number of at least 0",
-    OWN % "seed: 4294967296": "a: seed: '4294967296' is not an integer from 0 to 2147483647",
+    OWN % "seed: 4294967296": "a: seed: '4294967296' is not an integer from 0 to 4294967295",
     OWN % ("seed: 1%s" % ("0" * 30)): "a.models.Performer.seed: an integer of 100 bits is too large",
     OWN % ("test_checkpoint: %s" % ("best" * 500)): "a: test_checkpoint: unknown test_checkpoint 'bestbest",
     OWN % "max_norm: 1": "a: Performer has no option 'max_norm': .*; max_norm is now called gradient_clip_norm",
@@ -140,7 +141,9 @@ WRONG = {
     OWN % "batch_size: [%s]" % ", ".join(map(str, range(1, 6000))): "more than 5000 values",
     OWN % ", ".join(f"{key}: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]" for key in ("seed", "depth", "warmup", "patience")):
         f"experiments.a: its lists make more than {MOST_RUNS} runs",
-    OWN % ("learning_rate: ['%s1', 1]" % ("0" * 300)): "the name of a run is too long",
+    OWN % ", ".join(f"{key}: [2147483646, 2147483647]" for key in LONG): "the name of a run is too long",
+    OWN % "learning_rate: [1e-4, 0.0001]": "Performer_Digits_linear_learning_rate0.0001_seed0 occurs twice",
+    OWN % "depth: [1, '01']": "Performer_Digits_linear_depth1_seed0 occurs twice",
     ALL % "batch_size: 1, models: {ResNet18: }": "a: batch_size 1 leaves ResNet18's",
     # the rest
     "shift: {min_shift: 16}": "shift.min_shift: 16 is not an integer from 1 to 15",
@@ -149,7 +152,7 @@ WRONG = {
     "shift: {labels: []}": "shift.labels: is empty, name at least one",
     "shift: {labels: 1}": "shift.labels: 1 is an integer, not a list",
     "shift: {labels: [1, 10]}": "shift.labels.1: 10 is not an integer from 0 to 9",
-    "shift: {labels: [1, 1]}": "shift.labels: 1 stands there twice",
+    "shift: {labels: [1, 1]}": "shift.labels: 1 occurs twice",
     "shift:": "shift: has no value, give a mapping",
     "limit_test: 0": "limit_test: 0 is not an integer from 1 to",
     "limit_test: 99999999999": "limit_test: 99999999999 is not an integer from 1 to 2147483647",
@@ -423,7 +426,7 @@ def test_snakemake_starts_no_job_with_a_wrong_configuration(copy):
         (line,) = snakemake(copy, yaml.safe_dump(config).encode())
         assert WRONG[wrong] in line
     (line,) = snakemake(copy, f"{GOOD}name: y".encode())
-    assert "config.yaml: line 3: the key 'name' stands there twice" in line
+    assert "config.yaml: line 3: the key 'name' occurs twice" in line
 
 
 @pytest.mark.parametrize(

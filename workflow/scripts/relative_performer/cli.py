@@ -40,7 +40,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def add_min_shift(self, default: int) -> None:
         """Add the option for the largest shift."""
-        text = f"largest shift; the name is that of the paper's code (default {default})"
+        text = f"largest shift; the name is from the paper's code (default {default})"
         self.add_argument("--min_shift", type=integer(1, LARGEST_SHIFT), default=default, metavar="M", help=text)
 
 

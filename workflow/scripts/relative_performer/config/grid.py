@@ -36,7 +36,7 @@ def expand(config: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
             embedding = [options["embedding_type"]] if "embedding_type" in options else []
             run = "_".join([model, dataset, *embedding, *others, f"seed{options['seed']}"])
             if (experiment, run) in runs:
-                raise UserError(f"experiments.{experiment}: {run} is there twice: leave out values that are equal")
+                raise UserError(f"experiments.{experiment}: {run} occurs twice: leave out values that are equal")
             if len(run) > LONGEST_NAME:
                 raise UserError(
                     f"experiments.{experiment}: varies so much that the name of a run is too long: {shown(run)}"

@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                twice = f"the key {shown(key.value)} stands there twice"
+                twice = f"the key {shown(key.value)} occurs twice"
                 raise yaml.constructor.ConstructorError(None, None, twice, key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
@@ -199,7 +199,7 @@ def _fault(error: ValidationError, value: Any, allowed: Any) -> str:
             return f"{shown(value)} has more than {allowed} characters"
         case "uniqueItems":
             twice = next(item for number, item in enumerate(value) if item in value[:number])
-            return f"{shown(twice)} stands there twice"
+            return f"{shown(twice)} occurs twice"
         case "not":
             return f"{shown(value)} is taken, choose another"
     return one_line(error.message)
