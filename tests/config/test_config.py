@@ -39,7 +39,7 @@ def laughs(key: str) -> str:
     return "\n".join([*lines, f"{key}: *j"])
 
 
-LONG = ("warmup", "max_epochs", "max_steps", "limit_train", "limit_val", "batch_size", "patience")
+LONG = ("warmup", "max_epochs", "max_steps", "limit_train", "limit_val", "batch_size", "patience", "learning_rate")
 WRONG = {
     # files
     "": "wrong.yaml is empty, not a mapping",
