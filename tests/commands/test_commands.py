@@ -27,6 +27,7 @@ from relative_performer.data.prepared import load, save
 from relative_performer.errors import UserError
 from relative_performer.models import MODELS
 from relative_performer.runs import folders
+from relative_performer.runs.authors import rename
 from relative_performer.runs.checkpoints import read_checkpoint
 from relative_performer.runs.progress import describe
 from relative_performer.training.classifier import learning_rate_factor
@@ -393,36 +394,82 @@ def test_bad_checkpoints_are_refused_by_name(call, capsys, digits, content):
     assert not Path("x.csv").exists()
 
 
-def test_import_of_the_authors_runs(call, digits, tmp_path, capsys):
-    """A checkpoint as written by Lightning 1.1: callbacks keyed by their classes, hyperparameters in its own class."""
-    file = np.load(GOLDEN / "relative_linear_mnist.npz")
-    hparams = yaml.safe_load(str(file["hparams"])) | {"content_rel_attn": True, "dataset": "Digits"}
-    state = {key[6:]: torch.from_numpy(file[key]) for key in file.files if key.startswith("state/")}
-    theirs = tmp_path / "theirs"
-    (theirs / "checkpoints").mkdir(parents=True)
-    (theirs / "hparams.yaml").write_text(yaml.safe_dump(hparams))
+def write_theirs(folder: Path, hparams: dict, state: dict[str, torch.Tensor]) -> Path:
+    """Write a run folder of the authors, its checkpoint in the full form of Lightning 1.1 with a newer fsspec."""
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "hparams.yaml").write_text(yaml.safe_dump(hparams))
     names = {"ModelCheckpoint": "callbacks.model_checkpoint", "EarlyStopping": "callbacks.early_stopping"}
     legacy = {name: type(name, (), {"__module__": f"pytorch_lightning.{place}"}) for name, place in names.items()}
     dicts = type("AttributeDict", (dict,), {"__module__": "pytorch_lightning.utilities.parsing"})
+    score = torch.tensor(0.5)
+    kept = {"monitor": "val/acc", "best_model_score": score, "best_model_path": "x.ckpt", "current_score": score}
+    adam = {"state": {0: {"step": 3, "exp_avg": score}}, "param_groups": [{"lr": 5e-5, "params": [0]}]}
     checkpoint = {
         "epoch": 3,
+        "global_step": 30,
         "pytorch-lightning_version": "1.1.8",
-        "callbacks": {legacy["ModelCheckpoint"]: {"best_model_score": torch.tensor(0.5)}, legacy["EarlyStopping"]: {}},
+        "callbacks": {
+            legacy["ModelCheckpoint"]: kept | {"dirpath": folder / "checkpoints"},
+            legacy["EarlyStopping"]: {"wait_count": 0, "stopped_epoch": 0, "best_score": score, "patience": 20},
+        },
+        "optimizer_states": [adam],
+        "lr_schedulers": [{"base_lrs": [5e-5], "last_epoch": 30}],
+        "native_amp_scaling_state": {"scale": 65536.0, "growth_factor": 2.0},
+        "amp_scaling_state": {"loss_scaler0": {"loss_scale": 65536.0, "unskipped": 0}},
         "hparams_name": "kwargs",
         "hyper_parameters": dicts(hparams),
         "state_dict": state,
     }
-    torch.save(checkpoint, theirs / "checkpoints" / "epoch=3.ckpt", pickle_module=_NamesOnly)
+    torch.save(checkpoint, folder / "checkpoints" / "epoch=3.ckpt", pickle_module=_NamesOnly)
+    return folder
 
+
+def golden(name: str) -> tuple[dict, dict[str, torch.Tensor]]:
+    """The options and the state dict of a reference output."""
+    file = np.load(GOLDEN / f"{name}.npz")
+    state = {key[6:]: torch.from_numpy(file[key]) for key in file.files if key.startswith("state/")}
+    return yaml.safe_load(str(file["hparams"])) | {"dataset": "Digits"}, state
+
+
+def test_import_of_the_authors_runs(call, digits, tmp_path, capsys):
+    hparams, state = golden("relative_linear_mnist")
+    theirs = write_theirs(tmp_path / "theirs", hparams | {"content_rel_attn": True, "seed": 2**32 - 1}, state)
     call("import_checkpoint.py", theirs, "--out", "ours")
     assert "imported as the model without it" in capsys.readouterr().out
     model_state = weights(Path("ours"), folders.BEST)
     torch.testing.assert_close(model_state["model.head.weight"], state["output_layer.weight"])
     call("test.py", "--data_path", digits, "--limit_test", 8, "--output", "x.csv", "ours")
-    assert read(Path("x.csv"))[0]["content_rel_attn"] == "False"
+    row = read(Path("x.csv"))[0]
+    assert (row["content_rel_attn"], row["seed"]) == ("False", str(2**32 - 1))
     with pytest.raises(SystemExit):
         call("import_checkpoint.py", theirs, "--out", "ours")
     assert "is there already" in capsys.readouterr().err
+
+
+def test_import_of_a_run_whose_content_rel_attn_reached_its_layers(call, tmp_path):
+    hparams, state = golden("relative_linear_mnist")
+    hparams |= {"content_rel_attn": True}
+    declared = MODELS["RelativePerformer"]
+    options = {option.name: hparams[option.name] for option in declared.options if option.name in hparams}
+    model = build_model("RelativePerformer", in_features=1, **options).eval()
+    values = model.state_dict()
+    theirs = {name: values.get(rename(name, declared.authors_parameters), value) for name, value in state.items()}
+    for layer in range(hparams["depth"]):
+        for kind in ("weight", "bias"):
+            name = f"performer.net.layers.{layer}.0.fn.to_q.content_to_rel_matrix.{kind}"
+            theirs[name] = values[f"blocks.{layer}.attention.content_rotation.{kind}"]
+    call("import_checkpoint.py", write_theirs(tmp_path / "theirs", hparams, theirs), "--out", "x")
+    images = torch.rand(2, 6, 7, 1)
+    torch.testing.assert_close(load_model("x")(images), model(images))
+
+
+def test_ranks_of_a_launcher_do_not_silence_a_training_on_one_device(call, digits):
+    train = [*SMALL, "--max_epochs", 1, "--data_path", digits, "--version", "x", "NoposPerformer", "Digits"]
+    ranks = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "SLURM_PROCID": "3", "TORCHELASTIC_RUN_ID": "none"}
+    command = [sys.executable, SCRIPTS / "train.py", *map(str, train)]
+    subprocess.run(command, env=os.environ | ranks, check=True, capture_output=True)
+    assert list(Path("lightning_logs/default/x").glob("events.out.tfevents.*"))
+    assert Path("lightning_logs/default/x", folders.SUMMARY).exists()
 
 
 class _NamesOnly:

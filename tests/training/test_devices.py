@@ -123,3 +123,14 @@ def test_every_image_belongs_to_one_part_of_one_process(processes, parts):
     assert {len(share) for share in shares} == {4 * parts}
     assert sorted(torch.cat([x[:own] for share in shares for x, _, own, _ in share]).tolist()) == list(range(10))
     assert all(len(x) and size in (3, 1) for share in shares for x, _, _, size in share)
+
+
+def test_an_nvidia_smi_that_hangs_is_reported_and_not_waited_for(tmp_path):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexec sleep 60")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    code = "from relative_performer.training import devices\ndevices.ANSWER = 0.2\nprint(devices.gpus())"
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    with python(code, env={"PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        out, error = process.communicate()
+    assert out.strip() == "[]"
+    assert "nvidia-smi gave no answer in 0.2 s" in error
