@@ -138,7 +138,7 @@ def test_a_dataset_is_one_module(tmp_path):
     config = {"name": "tiny", "options": {"max_epochs": 1}, "experiments": experiments}
     folder = checkout(tmp_path, config | {"shift": {"labels": [1, 11], "min_shift": 4}})
     add(folder / DATASETS, stripes=ENTRY)
-    done = snakemake(folder, "all", "equivariance")
+    done = snakemake(folder, "all")
     assert done.returncode == 0, done.stderr + done.stdout
     runs = pd.read_csv(folder / "results/tiny/model_evaluations.csv")
     assert set(runs["model"]) == {*PERFORMERS, *BASELINES}
@@ -146,7 +146,7 @@ def test_a_dataset_is_one_module(tmp_path):
     assert pd.read_csv(folder / "results/tiny/Stripes_confusion.csv")["label"].max() == 11
     shift = pd.read_csv(folder / "results/tiny/Stripes_shift.csv")
     assert sorted(shift["shift"].unique()) == list(range(-4, 5))
-    for name in ("shift", "accuracy", "learning_curves", "cost", "confusion_Stripes", "equivariance_Stripes"):
+    for name in ("shift", "accuracy", "learning_curves", "cost", "confusion_Stripes"):
         assert (folder / f"figures/tiny/{name}.png").read_bytes().startswith(b"\x89PNG")
     assert "Stripes" in command(folder, "--help").stdout
     assert "did you mean Stripes?" in command(folder, "Performer", "Strips").stderr
@@ -159,7 +159,7 @@ def test_a_dataset_is_one_module(tmp_path):
         assert said in subprocess.run(wrong, cwd=folder, capture_output=True, text=True, check=False).stderr
 
 
-@pytest.mark.parametrize("model", BASELINES)
+@pytest.mark.parametrize("model", ["AlexNet", "LinformerViT"])
 def test_a_baseline_refuses_larger_images_in_one_line(tmp_path, model):
     folder = checkout(tmp_path, {"name": "x", "experiments": {"a": {"dataset": "Large", "models": {model: {}}}}})
     add(folder / DATASETS, large=ENTRY.replace("Stripes", "Large").replace("height=20", "height=40"))

@@ -65,12 +65,13 @@ def test_deleted_results_come_back(copy):
 def test_the_pipeline_runs_in_any_folder(project, tmp_path, words):
     folder = project if "--directory" in words else tmp_path
     words = [word.format(project=project, elsewhere=tmp_path) for word in words]
-    command = [sys.executable, "-m", "snakemake", *words, "--configfile", str(project / "tiny.yaml")]
+    target = "results/tiny/Digits_examples.csv"
+    command = [sys.executable, "-m", "snakemake", target, *words, "--configfile", str(project / "tiny.yaml")]
     environment = os.environ | {"PYTHONSAFEPATH": "1", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
-    target = ["results/tiny/Digits_examples.csv", "--cores", "1"]
-    done = subprocess.run([*command, *target], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    command += ["--cores", "1"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / target[0]).exists()
+    assert (tmp_path / target).exists()
 
 
 def test_the_plan_is_that_of_the_merged_configuration(project):
