@@ -39,7 +39,16 @@ def laughs(key: str) -> str:
     return "\n".join([*lines, f"{key}: *j"])
 
 
-LONG = ("warmup", "max_epochs", "max_steps", "limit_train", "limit_val", "batch_size", "patience", "learning_rate")
+LONG = (
+    "accumulate_grad_batches",
+    "warmup",
+    "max_epochs",
+    "max_steps",
+    "limit_train",
+    "limit_val",
+    "batch_size",
+    "patience",
+)
 WRONG = {
     # files
     "": "wrong.yaml is empty, not a mapping",
