@@ -35,7 +35,7 @@ EDITS = {
     f"{PACKAGE}/evaluation/test.py": {"test", *TESTED},
     f"{PACKAGE}/evaluation/shift_test.py": SHIFTED,
     f"{PACKAGE}/evaluation/trained_run.py": {"test", "test_shifted", *TESTED},
-    f"{PACKAGE}/evaluation/attention_maps.py": MAPS,
+    f"{PACKAGE}/models/clipped_relative_performer/attention_map.py": MAPS,
     # tables and figures, which depend on the declarations of models
     f"{PACKAGE}/results/plotting.py": {*FIGURES, "plot_attention"},
     "workflow/scripts/plot_cost.py": {"plot_cost"},

@@ -18,7 +18,7 @@ examples:
 FILE has to be named DATASET.npz. It is an uncompressed npz file with two arrays for each split (train, val and test):
   SPLIT_images   uint8 (N, h, w, c), rows from the top; 32x32 pixels, c = 3 for CIFAR10 and 1 otherwise
   SPLIT_labels   int64 (N,), the class
-The images of MNIST and FashionMNIST are enlarged from 28x28 pixels (bilinear). The validation split has 5,000 training
+Images of 28x28 pixels are enlarged to 32x32 (bilinear). The validation split has 5,000 training
 images, drawn with seed 42. Digits is split into 1,297 training, 250 validation and 250 test images.
 
 Archives are checked by MD5 and kept. A second call therefore downloads nothing, and an interrupted download is resumed.

@@ -21,12 +21,13 @@ DECLARATIONS = {"models": "models/*/__init__.py", "data": "data/datasets/*.py"}
 
 def training_code(model: str) -> list[Path]:
     """Return the files that compute the numbers of training `model`."""
-    return _computing(PACKAGE / "training/loop.py", PACKAGE / "data/prepared.py", _network(model))
+    return _computing(PACKAGE / "training/loop.py", PACKAGE / "data/prepared.py", *_own(model, MODELS[model].network))
 
 
-def evaluation_code(module: str, model: str | None = None) -> list[Path]:
-    """Return the files that compute what evaluation/`module`.py measures of a run, of `model` if that matters."""
-    return _computing(PACKAGE / f"evaluation/{module}.py", *([_network(model)] if model else []))
+def evaluation_code(module: str, model: str) -> list[Path]:
+    """Return the files that compute what evaluation/`module`.py measures of a run of `model`."""
+    places = [MODELS[model].network, MODELS[model].attention_map if module == "attention_maps" else None]
+    return _computing(PACKAGE / f"evaluation/{module}.py", *(file for place in places for file in _own(model, place)))
 
 
 def script_code(script: str) -> list[Path]:
@@ -53,9 +54,9 @@ def _checksum(file: Path) -> str:
     return checksum(file)
 
 
-def _network(model: str) -> Path:
-    declaration = MODELS[model]
-    return PACKAGE / "models" / declaration.folder / f"{declaration.network.partition(':')[0]}.py"
+def _own(model: str, place: str | None) -> list[Path]:
+    """Return the file of a model's class or function MODULE:NAME, if there is one."""
+    return [PACKAGE / "models" / MODELS[model].folder / f"{place.partition(':')[0]}.py"] if place else []
 
 
 def _computing(*roots: Path) -> list[Path]:
