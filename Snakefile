@@ -55,9 +55,12 @@ NAME = config["name"]
 DATA = config["data"]["path"]
 RESULTS = f"results/{NAME}"
 FIGURES = f"figures/{NAME}"
-ensure_order(Path(RESULTS), Path(FIGURES))
-for summary, reasons in mark_changed_runs(Path(RESULTS), RUNS, Path(DATA)).items():
-    print(f"{summary} is made again: {', '.join(reasons)}", file=sys.stderr)
+try:
+    ensure_order(Path(RESULTS), Path(FIGURES))
+    for summary, reasons in mark_changed_runs(Path(RESULTS), RUNS, Path(DATA)).items():
+        print(f"{summary} is made again: {', '.join(reasons)}", file=sys.stderr)
+except (UserError, OSError) as error:
+    sys.exit(f"error in the results: {error}")
 DATASETS = [name for name in ALL_DATASETS if any(run["dataset"] == name for run in RUNS.values())]
 SHIFTED = [name for name in DATASETS if ALL_DATASETS[name].border]
 

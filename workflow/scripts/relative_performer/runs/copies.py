@@ -13,7 +13,7 @@ MARK = ".place"
 def ensure_order(*folders: Path) -> None:
     """Give all files below a folder the same time if it is a copy, so that none looks older than what it was made from.
 
-    A file in the folder has the folder's own number in its file system, which no copy shares.
+    The file .place holds the folder's inode number, which differs in a copy.
     """
     for folder in folders:
         if not folder.is_dir():
