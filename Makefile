@@ -1,50 +1,75 @@
 # make demo          the whole pipeline on embedded data, in minutes
 # make mini          the paper's claim on MNIST and FashionMNIST, in an hour, compared with reference results
+# make rivals        later answers to the paper's question beside the paper's models, in an hour and a half, likewise
+# make figure        the shift figure from trained weights that are part of the project, in minutes, compared with our
+#                    numbers; MIRROR=FOLDER has the archives of MNIST and FashionMNIST, if they must not be downloaded
 # make report CONFIG=config/demo.yaml   one page, report.html, with the results of a configuration
 # make tensorboard   the curves of all runs, also while they train: http://localhost:6006
-# make bench         training steps compared with other implementations, at all sizes
+# make bench         training steps compared with other implementations, in a quarter of an hour
+# make bench-long    the same at all sizes, in hours
+# make gpu-check     what to run first on a machine with a GPU: ten minutes, one page
 # make test          the tests
 # make faults        the tests that cause faults, with the number of faults
 # make test-slurm    the pipeline on a SLURM cluster, which it installs and starts (as root on Debian)
 # make test-conda    the pipeline in its conda environments, from a local channel
 # make lint          format, lint, types and links
 # make clean         delete the environment
-# Every target sets up what it needs. CORES=N limits the number of CPU cores.
+# Every target sets up what it needs. CORES=N limits the number of CPU cores. V=1 shows all that Snakemake says.
 
 PYTHON ?= python3
 CONFIG ?= config.yaml
+NAME ?= rivals
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
+# a panel of progress and, at an error, the log of the job
+FLAGS = --cores $(CORES) $(if $(V),,--logger rich)
 
-.PHONY: demo mini test faults test-slurm test-conda lint report tensorboard bench clean
+.PHONY: demo mini rivals figure test faults test-slurm test-conda lint report tensorboard bench bench-long gpu-check clean
 
 demo: .venv/complete
-	$(BIN)/snakemake all --cores $(CORES) --configfile config/demo.yaml
+	$(BIN)/snakemake all $(FLAGS) --configfile config/demo.yaml
 
 mini: .venv/complete
-	$(BIN)/snakemake all --cores $(CORES) --configfile config/mini.yaml
+	$(BIN)/snakemake all $(FLAGS) --configfile config/mini.yaml
 	$(BIN)/python workflow/scripts/compare_reference.py results/mini \
 		--reference resources/reference/mini --out results/mini/tables
 
+rivals: .venv/complete
+	$(BIN)/snakemake all $(FLAGS) --configfile config/rivals.yaml
+	$(BIN)/python workflow/scripts/compare_reference.py results/rivals \
+		--reference resources/reference/rivals --out results/rivals/tables
+
+figure: .venv/complete
+	$(BIN)/snakemake weights $(FLAGS) --configfile config/$(NAME).yaml \
+		$(if $(MIRROR),--config 'data={mirror: "$(MIRROR)"}')
+	$(BIN)/python workflow/scripts/compare_curves.py results/$(NAME)/weights --reference resources/reference/$(NAME)
+
 test: .venv/complete
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(CORES)
 
 test-slurm: .venv/complete
 	tests/slurm/run.sh
 
 faults: .venv/complete
-	$(BIN)/python -m pytest -m fault
+	$(BIN)/python -m pytest --numprocesses $(CORES) -m fault
 
 test-conda: .venv/complete
 	-$(BIN)/pip install --quiet --disable-pip-version-check --requirement tests/conda/requirements.txt --constraint constraints.txt
 	$(BIN)/python -m pytest -rs tests/conda/run.py
 
 report: .venv/complete
-	$(BIN)/snakemake all --cores $(CORES) --configfile $(CONFIG) --report report.html
+	$(BIN)/snakemake all $(FLAGS) --configfile $(CONFIG) --report report.html
 
 bench: .venv/complete benchmarks/peers
-	$(BIN)/python benchmarks/bench.py --threads $(CORES) --out results/benchmarks
+	$(BIN)/python benchmarks/bench.py $(SIZES) --out results/benchmarks
 	$(BIN)/python benchmarks/plot_bench.py results/benchmarks --out figures/benchmarks
+	cat figures/benchmarks/steps.md
+
+bench-long: SIZES = --sides 16 32 48 64 96 --batches 1 8 32 --precisions float32 bf16
+bench-long: bench
+
+gpu-check: .venv/complete benchmarks/peers
+	$(BIN)/python benchmarks/gpu_check.py --out results/gpu_check.md
 
 benchmarks/peers: benchmarks/requirements.txt .venv/complete
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ --requirement $<

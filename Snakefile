@@ -3,12 +3,10 @@ import os
 import sys
 import time
 from pathlib import Path
-from shlex import quote
+from shlex import join as joined, quote
 
 # jobs run this interpreter, unless a conda environment is activated
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
-# without these, glibc returns and fetches the memory of every training step: a twelfth of a small model's time
-os.environ.update(MALLOC_MMAP_THRESHOLD_="1073741824", MALLOC_TRIM_THRESHOLD_="4294967296")
 # threads that wait sleep, so that jobs beside each other, or beside other work, do not slow each other
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # of this file, whatever folder the pipeline runs in
@@ -21,7 +19,7 @@ os.environ.update(
 
 from snakemake.utils import min_version, validate
 
-from relative_performer.config.grid import arguments, expand as expand_experiments
+from relative_performer.config.grid import arguments, expand as expand_experiments, figure_folders
 from relative_performer.config.validate import SCHEMA, check_config, parse_nested, read_yaml
 from relative_performer.data import DATASETS as ALL_DATASETS
 from relative_performer.errors import UserError
@@ -30,6 +28,7 @@ from relative_performer.models import MODELS
 from relative_performer.runs import code
 from relative_performer.runs.copies import ensure_order
 from relative_performer.runs.provenance import dataset_facts, mark_changed_runs, recorded_checksum
+from relative_performer.training.devices import gpus, pick_device
 
 min_version("9.0")
 STARTED = time.time()
@@ -49,7 +48,8 @@ try:
     validate(config, SCHEMA)
     RUNS = expand_experiments(config)
 except UserError as error:
-    sys.exit(f"error in the configuration: {error}")
+    print(f"error in the configuration: {error}", file=sys.stderr)
+    sys.exit(2)
 
 NAME = config["name"]
 DATA = config["data"]["path"]
@@ -60,9 +60,11 @@ try:
     for summary, reasons in mark_changed_runs(Path(RESULTS), RUNS, Path(DATA)).items():
         print(f"{summary} is made again: {', '.join(reasons)}", file=sys.stderr)
 except (UserError, OSError) as error:
-    sys.exit(f"error in the results: {error}")
+    print(f"error in the results: {error}", file=sys.stderr)
+    sys.exit(2)
 DATASETS = [name for name in ALL_DATASETS if any(run["dataset"] == name for run in RUNS.values())]
-SHIFTED = [name for name in DATASETS if ALL_DATASETS[name].border]
+SHIFTED = [name for name in DATASETS if ALL_DATASETS[name].border or config["shift"]["circular"]]
+SHIFT_TABLE = SHIFTED and config["shift"]["axis"] != "both"  # shifts along both axes have maps, and no table
 
 
 report: "workflow/report/workflow.rst"
@@ -77,7 +79,7 @@ wildcard_constraints:
     model="|".join(MODELS),
     experiment=r"[^/]+",
     run=r"[^/]+",
-    test="shift|confusion",
+    test="shift|confusion|redrawn",
 
 
 include: "workflow/rules/common.smk"
@@ -86,8 +88,11 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/test.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/claim.smk"
 include: "workflow/rules/equivariance.smk"
 include: "workflow/rules/published.smk"
+include: "workflow/rules/claims.smk"
+include: "workflow/rules/weights.smk"
 
 
 # prints to the terminal and makes no file, so that it runs each time
@@ -112,15 +117,41 @@ rule all:
         [file for dataset in SHIFTED for file in run_files("shift", dataset)],
         rules.tables.input,
         rules.figures.input,
+        rules.claim.output,
 
 
 # on a cluster only these are jobs of the scheduler; the others take seconds or fetch data, and run beside snakemake
-workflow.localrules(*{rule.name for rule in workflow.rules} - {"train", "test", "test_shifted", "measure_equivariance"})
+TESTS = {"test", "test_shifted", "test_redrawn", "test_weights", "measure_equivariance"}
+workflow.localrules(*{rule.name for rule in workflow.rules} - TESTS - {"train"})
+
+
+# a GPU that is missing ends the pipeline before its first job; on a cluster, in conda or in a container, the job ends
+onstart:
+    here = workflow.local_exec and not workflow.deployment_settings.deployment_method
+    if (
+        here
+        and ACCELERATOR == "cuda"
+        and any(job.rule.name in TESTS | {"train"} for job in workflow.dag.needrun_jobs())
+    ):
+        try:
+            pick_device("cuda", GPUS)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
 
 
 onsuccess:
     ensure_order(Path(RESULTS), Path(FIGURES))
-    targets = [*rules.figures.input, *rules.equivariance.input, *rules.published.input]
+    targets = [
+        *rules.claim.output,
+        *rules.figures.input,
+        *rules.equivariance.input,
+        *rules.published.input,
+        *rules.redraws.output,
+        *rules.weights.input,
+    ]
     made = [path for path in targets if Path(path).exists() and Path(path).stat().st_mtime > STARTED]
-    if seen := [path for path in dict.fromkeys(made) if path.endswith((".png", ".md"))]:
+    if rules.claim.output[1] in made:
+        print(Path(rules.claim.output[1]).read_text())
+    if seen := [path for path in dict.fromkeys(made) if path.endswith((".html", ".png", ".md"))]:
         print("Open these:", *seen, sep="\n  ")

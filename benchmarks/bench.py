@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,72 +19,111 @@ from tqdm import tqdm
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow" / "scripts"))
 
-from contestants import CONTESTANTS  # noqa: E402
+from contestants import CONTESTANTS, PEER  # noqa: E402
 from relative_performer.cli import ArgumentParser, run  # noqa: E402
 from relative_performer.files import write_csv  # noqa: E402
-from relative_performer.models import MODELS  # noqa: E402
 from relative_performer.options import positive_int  # noqa: E402
+from relative_performer.training.costs import processor  # noqa: E402
 
 EPILOG = """\
 examples:
-  bench.py --out results/benchmarks
-  bench.py --out results/benchmarks --sides 32 --batches 8 --rounds 5        the first table of docs/speed.md
-  bench.py --out results/benchmarks --precisions float32 tf32 bf16 --compile no yes         on a GPU
+  bench.py --out results/benchmarks                                      the table of docs/speed.md, in 15 minutes
+  bench.py --out results/benchmarks --sides 16 32 48 64 96 --batches 1 8 32 --precisions float32 bf16      in hours
+  bench.py --out results/benchmarks --batches 8 --precisions float32 tf32 bf16 --compile no yes         on a GPU
 
-A step consists of forward pass, loss, backward pass, gradient clipping and fused Adam. In every round each contestant
-runs in a new process, whose first step is not counted. The results are medians over rounds. Our models run with the
-memory allocator settings that the Snakefile gives to the jobs of the pipeline, the others with the default settings. A
-size is skipped if it would exceed the time limit or the memory, extrapolated from the next smaller size. Its row then
-gives the reason. steps.csv has a row per contestant, precision and size. machine.csv has the machine and its rate of
-matrix products.
+A step consists of forward pass, loss, backward pass, gradient clipping and fused Adam. In every round the contestants
+take turns. Each runs in a new process, whose first step is not counted. The results are the minimum and the median over
+rounds. The processes are bound to the CPUs that are least busy at the start, so that other work changes the minimum
+little. The machine's rate of matrix products, the largest over all rounds, is measured between them. Processes of our
+models keep freed memory, as train.py does. A size is skipped if it would exceed the time limit or the memory,
+extrapolated from the next smaller size. Its row then gives the reason. steps.csv has a row per contestant, precision
+and size. machine.csv has the machine and its load.
 """
-# as the Snakefile sets them for the jobs of the pipeline
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 KEY = ["contestant", "precision", "compile", "side", "batch"]
+PAPER = ["Performer", "NoposPerformer", "RelativePerformer", "ClippedRelativePerformer"]
+SHORT = [(32, 8, [PEER, "torch transformer", *PAPER]), (32, 32, [PEER, "Performer"])]  # side, batch, contestants
 
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__, epilog=EPILOG)
+    short = "all three left out: 32 with 8, and 32 with 32 for two contestants"
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the two CSV files")
-    parser.add_argument("--sides", type=positive_int, nargs="+", default=[16, 32, 48, 64, 96], metavar="N")
-    parser.add_argument("--batches", type=positive_int, nargs="+", default=[1, 8, 32], metavar="N")
-    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="NAME")
-    parser.add_argument("--precisions", nargs="+", choices=("float32", "tf32", "bf16"), default=["float32", "bf16"])
+    parser.add_argument("--sides", type=positive_int, nargs="+", metavar="N", help="image sizes in pixels (default 32)")
+    parser.add_argument(
+        "--batches", type=positive_int, nargs="+", metavar="N", help=f"batch sizes (default 8; {short})"
+    )
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, metavar="NAME", help="default all")
+    parser.add_argument("--precisions", nargs="+", choices=("float32", "tf32", "bf16"), default=["float32"])
     parser.add_argument("--compile", nargs="+", choices=("no", "yes"), default=["no"])
-    parser.add_argument("--rounds", type=positive_int, default=3, metavar="N")
+    parser.add_argument("--rounds", type=positive_int, default=5, metavar="N", help="default 5")
     parser.add_argument("--limit_s", type=positive_int, default=30, metavar="S", help="longest step (default 30 s)")
-    parser.add_argument("--threads", type=positive_int, default=os.cpu_count(), metavar="N", help="CPU threads")
+    parser.add_argument("--threads", type=positive_int, default=1, metavar="N", help="CPU threads (default 1)")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(options.threads)
-    write_csv(options.out / "machine.csv", machine(device, options))
+    bind(options.threads)
+    machine = Machine(device, options)
     rows: list[dict[str, Any]] = []
-    sizes = sorted(itertools.product(options.sides, options.batches), key=lambda size: size[0] ** 2 * size[1])
-    for side, batch in tqdm(sizes, desc="sizes", disable=None):
-        rows += measure(side, batch, device, options, rows)
-        write_csv(options.out / "steps.csv", pd.DataFrame(rows))  # after each size, in case the benchmark is killed
+    sizes = sizes_of(options)
+    turns = sum(len(contests(options, names)) for *_, names in sizes) * options.rounds
+    with tqdm(total=turns, desc="turns", disable=None) as bar:
+        for side, batch, names in sizes:
+            rows += measure(side, batch, contests(options, names), machine, options, rows, bar)
+            # after each size, in case the benchmark is killed
+            write_csv(options.out / "steps.csv", pd.DataFrame(rows))
+            write_csv(options.out / "machine.csv", machine.table())
+    print(machine.load())
+
+
+def sizes_of(options: argparse.Namespace) -> list[tuple[int, int, list[str]]]:
+    """Return the sizes from small to large: pixels per side, images, contestants."""
+    if not (options.sides or options.batches or options.contestants):
+        return SHORT
+    sizes = itertools.product(options.sides or [32], options.batches or [8], [options.contestants or [*CONTESTANTS]])
+    return sorted(sizes, key=lambda size: size[0] ** 2 * size[1])
+
+
+def contests(options: argparse.Namespace, names: list[str]) -> list[tuple[str, str, str]]:
+    """Return every combination of contestant, precision and compile mode."""
+    return list(itertools.product(names, options.precisions, options.compile))
+
+
+def bind(threads: int) -> None:
+    """Bind this process, and those that it starts, to the least busy CPUs, where the system can."""
+    with suppress(AttributeError):  # macOS has no sched_setaffinity
+        usage = psutil.cpu_percent(interval=1, percpu=True)
+        allowed = sorted(os.sched_getaffinity(0), key=lambda cpu: usage[cpu])
+        os.sched_setaffinity(0, allowed[:threads])
 
 
 def measure(
-    side: int, batch: int, device: str, options: argparse.Namespace, earlier: list[dict[str, Any]]
+    side: int,
+    batch: int,
+    contests: list[tuple[str, str, str]],
+    machine: "Machine",
+    options: argparse.Namespace,
+    earlier: list[dict[str, Any]],
+    bar: "tqdm[Any]",
 ) -> list[dict[str, Any]]:
-    """Return a row for every contestant, precision and compile mode at one size."""
-    contests = list(itertools.product(options.contestants, options.precisions, options.compile))
+    """Return a row for every contest at one size."""
     work = side**2 * batch
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     steps: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for contest in contests:
         row = dict(zip(KEY, (*contest, side, batch), strict=True)) | {"tokens": side**2 + 1}
         before = [r for r in earlier if [r[name] for name in KEY[:3]] == list(contest)]
-        row["skipped"] = reason_to_skip(before[-1], work, options.limit_s, device) if before else ""
+        row["skipped"] = reason_to_skip(before[-1], work, options.limit_s, machine.device) if before else ""
         rows[contest], steps[contest] = row, []
     for _ in range(options.rounds):
+        machine.look()
         for contest in contests:
+            bar.set_postfix_str(f"{contest[0]}, batch {batch}")
             if not rows[contest]["skipped"]:
                 try:
-                    steps[contest].append(one_process(*contest, side, batch, device, options.threads))
+                    steps[contest].append(one_process(*contest, side, batch, machine.device, options.threads))
                 except subprocess.CalledProcessError as error:
                     rows[contest]["skipped"] = f"failed: {error.stderr.strip().splitlines()[-1][:120]}"
+            bar.update()
     return [row | summary(steps[contest], batch) for contest, row in rows.items()]
 
 
@@ -107,56 +148,64 @@ def one_process(
     command += ["--device", device, "--precision", precision, "--threads", str(threads)]
     command += ["--compile"] * (compiled == "yes")
     peers = os.pathsep.join([str(HERE / "peers"), str(HERE.parent / "workflow" / "scripts")])
-    lines = "step\n" if compiled == "yes" else "count\n"
+    lines = ["step" if compiled == "yes" else "count", "step"]
     done = subprocess.run(
-        command, input=lines + "step\nstep\n", capture_output=True, text=True, check=True,
-        env=os.environ | (ALLOCATOR if contestant in MODELS else {}) | {"PYTHONPATH": peers},
+        command, input="\n".join(lines), capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": peers},
     )  # fmt: skip
-    first, *steps = map(json.loads, done.stdout.splitlines())
-    return {
-        "seconds": min(step["seconds"] for step in steps),
-        "peak_bytes": steps[-1]["bytes"],
-        "flop": first["flop"],
-    }
+    first, step = map(json.loads, done.stdout.splitlines())
+    return {"seconds": step["seconds"], "peak_bytes": step["bytes"], "flop": first["flop"]}
 
 
 def summary(steps: list[dict[str, Any]], batch: int) -> dict[str, Any]:
-    """Return the medians over rounds; an empty dict for a skipped size."""
+    """Return the minimum and the median of the seconds over rounds, and what follows from the minimum."""
     if not steps:
         return {}
-    median = pd.DataFrame(steps).astype(float).median()
+    frame = pd.DataFrame(steps).astype(float)
+    seconds = frame["seconds"].min()
     return {
         "rounds": len(steps),
-        "seconds": median["seconds"],
-        "seconds_per_image": median["seconds"] / batch,
-        "images_per_second": batch / median["seconds"],
-        "peak_bytes": median["peak_bytes"],
-        "gflop_per_image": median["flop"] / batch / 1e9,
-        "gflop_per_second": median["flop"] / median["seconds"] / 1e9,
+        "seconds": seconds,
+        "seconds_median": frame["seconds"].median(),
+        "seconds_per_image": seconds / batch,
+        "images_per_second": batch / seconds,
+        "peak_bytes": frame["peak_bytes"].median(),
+        "gflop_per_image": frame["flop"].median() / batch / 1e9,
+        "gflop_per_second": frame["flop"].median() / seconds / 1e9,
     }
 
 
-def machine(device: str, options: argparse.Namespace) -> pd.DataFrame:
-    """Return the machine and its rate of large matrix products by precision, one row each."""
-    name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
-    rates = {precision: matrix_rate(device, precision) for precision in options.precisions}
-    rows = [[name, options.threads, torch.__version__, precision, rate] for precision, rate in rates.items()]
-    return pd.DataFrame(rows, columns=["machine", "threads", "torch", "precision", "gflop_per_second"])
+class Machine:
+    """The machine, its largest rate of matrix products so far by precision, and its load."""
 
+    def __init__(self, device: str, options: argparse.Namespace) -> None:
+        self.device = device
+        self.name = torch.cuda.get_device_name() if device == "cuda" else processor()
+        self.threads = options.threads
+        self.rates = dict.fromkeys(options.precisions, 0.0)
+        self.loads: list[float] = []
 
-def cpu_name() -> str:
-    """Return the name of the processor in /proc/cpuinfo, or CPU if there is none."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), "CPU")
+    def look(self) -> None:
+        """Measure the rates again, and note the load."""
+        self.loads.append(psutil.getloadavg()[0])
+        for precision, rate in self.rates.items():
+            self.rates[precision] = max(rate, matrix_rate(self.device, precision))
+
+    def table(self) -> pd.DataFrame:
+        """Return a row for every precision."""
+        rows = [[self.name, self.threads, torch.__version__, *item, max(self.loads)] for item in self.rates.items()]
+        return pd.DataFrame(rows, columns=["machine", "threads", "torch", "precision", "gflop_per_second", "load"])
+
+    def load(self) -> str:
+        """Return a line on the load."""
+        least, most = min(self.loads), max(self.loads)
+        return (
+            f"load average {least:.1f} to {most:.1f} on {os.cpu_count()} CPUs, {self.threads} of them by the benchmark"
+        )
 
 
 def matrix_rate(device: str, precision: str, size: int = 4096) -> float:
-    """Return the rate of the fastest of six products of square matrices, in GFLOP/s."""
-    import time
-
+    """Return the rate of the faster of two products of square matrices, in GFLOP/s."""
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     a = torch.randn(size, size, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
 
@@ -167,7 +216,7 @@ def matrix_rate(device: str, precision: str, size: int = 4096) -> float:
             torch.cuda.synchronize()
         return time.perf_counter() - started
 
-    return 2 * size**3 / min(seconds() for _ in range(6)) / 1e9
+    return 2 * size**3 / min(seconds() for _ in range(2)) / 1e9
 
 
 if __name__ == "__main__":

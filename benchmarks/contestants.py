@@ -58,4 +58,7 @@ CONTESTANTS: dict[str, Callable[[], nn.Module]] = {
     "NoposPerformer": ours("NoposPerformer"),
     "RelativePerformer": ours("RelativePerformer", pos_scales=4),
     "ClippedRelativePerformer": ours("ClippedRelativePerformer", clipping_dist=8),
+    "CosPerformer": ours("CosPerformer"),
+    "CovarianceTransformer": ours("CovarianceTransformer"),
+    "RotaryPerformer": ours("RotaryPerformer"),
 }

@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from bench import ALLOCATOR  # noqa: E402
 from relative_performer.cli import ArgumentParser, run  # noqa: E402
 from relative_performer.data.download import mirror_url  # noqa: E402
 from relative_performer.files import write_csv  # noqa: E402
@@ -95,9 +94,7 @@ def cost(what: str, *command: str, without_last: bool = False) -> None:
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     program, *arguments = command
     program = f"{SCRIPTS}/{program}" if program.endswith(".py") else program
-    done = subprocess.run(
-        [sys.executable, program, *arguments], env=os.environ | ALLOCATOR, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, program, *arguments], capture_output=True, text=True)
     seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -12,6 +12,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from contestants import CONTESTANTS
+from relative_performer.models import MODELS
+from relative_performer.training.devices import configure_cpu
 
 
 def main() -> None:
@@ -24,12 +26,16 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    if arguments.contestant in MODELS:
+        configure_cpu(arguments.threads)
+    else:
+        torch.set_num_threads(arguments.threads)
     torch.set_float32_matmul_precision("high" if arguments.precision == "tf32" else "highest")
     torch.manual_seed(0)
     device = torch.device(arguments.device)
     model = CONTESTANTS[arguments.contestant]().to(device).train()
-    forward = torch.compile(model) if arguments.compile else model
+    if arguments.compile:
+        model.forward = torch.compile(model.forward)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-5, betas=(0.9, 0.98), fused=True)
     images = torch.rand(arguments.batch, arguments.side, arguments.side, 1, device=device)
     labels = torch.arange(arguments.batch, device=device) % 10
@@ -37,7 +43,7 @@ def main() -> None:
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext():
-            loss = cross_entropy(forward(images).float(), labels)
+            loss = cross_entropy(model(images).float(), labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()

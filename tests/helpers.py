@@ -15,8 +15,9 @@ from relative_performer.models import MODELS
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 GOLDEN = REPOSITORY / "tests" / "golden"
-PERFORMERS = [name for name, model in MODELS.items() if not model.baseline]
 BASELINES = [name for name, model in MODELS.items() if model.baseline]
+PERFORMERS = [name for name, model in MODELS.items() if model.published and not model.baseline]  # the paper's
+RIVALS = [name for name, model in MODELS.items() if not model.published]
 PARTS = ("Snakefile", "config.yaml", "config", "workflow", "profiles", "envs", "resources")
 TINY = {
     "name": "tiny",
@@ -50,6 +51,7 @@ def csv(path, rows):
 
 def checkout(folder: Path, config: dict[str, Any]) -> Path:
     """Copy the files that the pipeline needs, and write its configuration."""
+    folder.mkdir(exist_ok=True)
     for name in PARTS:
         source = REPOSITORY / name
         copy = shutil.copytree if source.is_dir() else shutil.copy2

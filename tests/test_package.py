@@ -7,6 +7,7 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -33,8 +34,18 @@ def test_an_installed_package_builds_models_in_any_folder(tmp_path):
     subprocess.run([*install, tmp_path / "site", copy], check=True)
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n{USE}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "torch.Size([2, 10]) 8 4\n"
+    assert done.stdout == "torch.Size([2, 10]) 11 6\n"
     assert str(SCRIPTS) not in done.stderr
+
+
+def test_the_version_is_the_same_everywhere():
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    newest = re.search(r"^## (\S+) \((\S+)\)$", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest
+    assert newest.groups() == (citation["version"], str(citation["date-released"]))
+    assert version == citation["version"]
+    assert {"abstract", "keywords", "license"} <= citation.keys()
 
 
 def test_the_lock_satisfies_the_dependencies():

@@ -1,6 +1,7 @@
 """The commands as a user calls them: run folders, CSV files, resuming and error messages."""
 
 import csv
+import json
 import multiprocessing
 import os
 import pickle
@@ -19,7 +20,7 @@ import pytest
 import torch
 import yaml
 
-from helpers import GOLDEN, SCRIPTS
+from helpers import GOLDEN, RIVALS, SCRIPTS
 from relative_performer import build_model, load_model
 from relative_performer.data import DATASETS
 from relative_performer.data.archives import prepare
@@ -63,6 +64,13 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def weights(run_dir: Path, name: str = folders.LAST) -> dict[str, torch.Tensor]:
     return read_checkpoint(run_dir / name)["state_dict"]
+
+
+def summary_of(run_dir: Path) -> dict[str, object]:
+    """Return a run's summary without its peak memory, which is that of the last process."""
+    summary = json.loads((run_dir / folders.SUMMARY).read_text())
+    del summary["peak_bytes"]
+    return summary
 
 
 def assert_same_weights(a: Path, b: Path) -> None:
@@ -193,23 +201,23 @@ def test_killed_between_the_last_epoch_and_the_summary(call, digits, limit):
     train = ["train.py", *SMALL, *limit, "--data_path", digits, "--version", "x", "Performer", "Digits"]
     call(*train)
     run_dir = Path("lightning_logs/default/x")
-    whole, summary = weights(run_dir), (run_dir / folders.SUMMARY).read_text()
+    whole, summary = weights(run_dir), summary_of(run_dir)
     (run_dir / folders.LAST).rename(run_dir / folders.RESUME)
     (run_dir / folders.SUMMARY).unlink()
     call(*train)
     assert all(torch.equal(value, whole[name]) for name, value in weights(run_dir).items())
-    assert (run_dir / folders.SUMMARY).read_text() == summary
+    assert summary_of(run_dir) == summary
 
 
 def test_a_finished_training_without_its_summary_is_repeated_only_for_other_code(call, digits):
     train = ["train.py", *SMALL, "--max_epochs", 2, "--data_path", digits, "--version", "x", "Performer", "Digits"]
     call(*train)
     run_dir = Path("lightning_logs/default/x")
-    best, summary = (run_dir / folders.BEST).stat().st_mtime_ns, (run_dir / folders.SUMMARY).read_text()
+    best, summary = (run_dir / folders.BEST).stat().st_mtime_ns, summary_of(run_dir)
     (run_dir / folders.SUMMARY).unlink()
     call(*train)
     assert (run_dir / folders.BEST).stat().st_mtime_ns == best
-    assert (run_dir / folders.SUMMARY).read_text() == summary
+    assert summary_of(run_dir) == summary
     call(*train, "--wait")
     (run_dir / folders.SUMMARY).unlink()
     hparams = run_dir / folders.HPARAMS
@@ -259,6 +267,16 @@ def test_a_baseline_by_its_own_protocol(call, digits):
         ("AlexNet", "", "last"),
         ("ResNet18", "", "best"),
     ]
+
+
+def test_deterministic_algorithms_have_the_same_result_on_a_cpu(call, digits):
+    for version, more in (("plain", []), ("deterministic", ["--deterministic"])):
+        train = [*SMALL, "--max_epochs", 1, "--limit_train", 32, "--data_path", digits, "--version", version, *more]
+        call("train.py", *train, "ClippedRelativePerformer", "Digits")
+        assert torch.are_deterministic_algorithms_enabled() == bool(more)
+    runs = [Path("lightning_logs/default", version) for version in ("plain", "deterministic")]
+    assert (runs[0] / "metrics.csv").read_bytes() == (runs[1] / "metrics.csv").read_bytes()
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize("patience", [0, 1])
@@ -512,6 +530,23 @@ def test_without_positions_circular_shifts_change_nothing(call, digits):
     assert losses == pytest.approx([losses[0]] * 25, rel=1e-5)
 
 
+def test_a_redraw_changes_only_models_with_random_features(call, digits):
+    train = ["--max_epochs", 1, "--limit_train", 8, "--data_path", digits]
+    size = ["--dim", 8, "--depth", 1, "--heads", 2]
+    call("train.py", *size, *train, "--version", "random", "RelativePerformer", "Digits")
+    call("train.py", *size, *train, "--version", "exact", "--no_projection", "RelativePerformer", "Digits")
+    call("train.py", *train, "--version", "baseline", "LinformerViT", "Digits")
+    runs = [f"lightning_logs/default/{name}" for name in ("random", "exact", "baseline")]
+    call("test_redrawn.py", "--limit_test", 8, "--output", "redrawn.csv", *runs)
+    losses = {run: [] for run in runs}
+    for row in read(Path("redrawn.csv")):
+        assert int(row["draw"]) == len(losses[row["run_dir"]])
+        losses[row["run_dir"]].append(row["loss_mean"])
+    assert [len(set(found)) for found in losses.values()] == [4, 1, 1]
+    call("test.py", "--limit_test", 8, "--output", "test.csv", runs[0])
+    assert losses[runs[0]][0] == read(Path("test.csv"))[0]["test/loss"]
+
+
 def test_causes_of_missing_equivariance(call, digits):
     size = ["--dim", 16, "--depth", 1, "--heads", 2, "--max_epochs", 1, "--limit_train", 64, "--threads", 1]
     own = {
@@ -519,15 +554,17 @@ def test_causes_of_missing_equivariance(call, digits):
         "RelativePerformer": ["--pos_scales", 1],
         "ClippedRelativePerformer": [],
         "Performer": [],
+        # in the last block the class token is the only query, which sees no places: one more block
+        **{model: ["--depth", 2] for model in RIVALS},
     }
     changes, csvs = {}, []
     for model, options in own.items():
         call("train.py", *size, *options, "--data_path", digits, "--version", model, model, "Digits")
-        measured = ["--min_shift", 6, "--limit_test", 6, "--threads", 1]
+        measured = ["--min_shift", 3, "--limit_test", 24, "--threads", 1]
         call("equivariance.py", *measured, "--output", f"{model}.csv", f"lightning_logs/default/{model}")
         changes[model] = pd.read_csv(f"{model}.csv")
         csvs.append(f"{model}={model}.csv")
-    largest = {model: rows[rows["shift"].abs() == 6] for model, rows in changes.items()}
+    largest = {model: rows[rows["shift"].abs() == 3] for model, rows in changes.items()}
     mean = {model: rows.groupby(["variant", "multiple"])["change_mean"].mean() for model, rows in largest.items()}
     assert changes["NoposPerformer"]["consistency"].min() == 1
     assert mean["NoposPerformer"].max() < 1e-3  # rounding
@@ -535,5 +572,27 @@ def test_causes_of_missing_equivariance(call, digits):
     relative = mean["RelativePerformer"]
     assert relative["exact softmax", 1] < relative["as trained", 1] / 3
     assert relative["redrawn", 16] < relative["redrawn", 1] / 2
+    around = {model: rows[rows["variant"] == "circular shifts"] for model, rows in changes.items()}
+    assert all(list(rows["shift"]) == list(range(-8, 8)) for rows in around.values())
+    for model in ("NoposPerformer", *RIVALS):
+        assert around[model]["change_mean"].max() < 1e-3  # rounding
+    assert around["Performer"]["change_mean"].max() > 0.05
     call("plot_equivariance.py", *csvs, "--name", "equivariance", "--out", ".")
+    assert Path("equivariance.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_equivariance_of_a_baseline_and_of_random_weights(call, digits):
+    train = ["--max_epochs", 1, "--limit_train", 16, "--limit_val", 8, "--data_path", digits, "--version", "x"]
+    call("train.py", *train, "AlexNet", "Digits")
+    measured = ["--min_shift", 3, "--limit_test", 4, "--threads", 1, "lightning_logs/default/x"]
+    call("equivariance.py", "--output", "trained.csv", *measured)
+    call("equivariance.py", "--output", "random.csv", "--random_weights", *measured)
+    trained, random = pd.read_csv("trained.csv"), pd.read_csv("random.csv")
+    assert list(trained["variant"].unique()) == list(random["variant"].unique()) == ["as trained", "circular shifts"]
+    assert trained["change_mean"].max() > 0.05
+    assert (trained["change_mean"] != random["change_mean"]).any()
+    circular = trained[(trained["variant"] == "circular shifts") & (trained["shift"].abs() <= 3)]
+    plain = trained[trained["variant"] == "as trained"]
+    assert list(circular["change_mean"]) == list(plain["change_mean"])  # images with room are moved alike
+    call("plot_equivariance.py", "AlexNet=trained.csv", "--name", "equivariance", "--out", ".")
     assert Path("equivariance.png").read_bytes().startswith(b"\x89PNG")

@@ -38,7 +38,7 @@ def project(tmp_path_factory) -> Path:
         patch.setenv("PIP_NO_INDEX", "1")
         patch.setenv("PIP_FIND_LINKS", str(wheels))
         folder = checkout(tmp_path_factory.mktemp("project"), CONFIG)
-        done = snakemake(folder, "all", "published", "equivariance", "plan", "--sdm", "conda")
+        done = snakemake(folder, "all", "published", "equivariance", "redraws", "plan", "claims", "--sdm", "conda")
         assert done.returncode == 0, done.stderr + done.stdout
         yield folder
 

@@ -77,7 +77,7 @@ WRONG = {
     "nmae: x\n": "top level: unknown key 'nmae': choose from name, data, .*; did you mean name?",
     "1: x\n": "top level: the key 1 is not text: put it in quotes",
     "yes: x\n": "top level: the key True is not text: put it in quotes",
-    "shift: {label: [1]}": "shift: unknown key 'label': choose from labels, min_shift; did you mean labels?",
+    "shift: {label: [1]}": "unknown key 'label': choose from labels, min_shift, axis, circular; did you mean labels?",
     "data: {mirrors: x}": "data: unknown key 'mirrors': choose from path, mirror, md5; did you mean mirror?",
     "name: a/b": "name: 'a/b' is not a name of letters, digits and _ . -",
     "name: ..": "name: '..' is not a name of letters",
@@ -120,6 +120,9 @@ WRONG = {
     "options: {depth: [1, 2, 1]}": "options.depth: 1 occurs twice",
     "options: {depth: {from: 1}}": "options.depth: {'from': 1} is a mapping, not text or a number or true or false",
     "options: [dim]": "options: ['dim'] is a list, not a mapping",
+    ALL % "options: {dimm: 8}": "experiments.a.options: there is no option 'dimm': .*; did you mean dim?",
+    ALL % "options: {pos_scales: [4, -4]}": "experiments.a.options.pos_scales: '-4' is not an integer from 1 to 1024",
+    ALL % "options:": "experiments.a.options: has no value, give a mapping",
     OWN % "dim: 0": "a: dim: '0' is not an integer from 1 to 16384",
     OWN % "dim: -8": "a: dim: '-8' is not an integer from 1 to 16384",
     OWN % "dim: 1000000": "a: dim: '1000000' is not an integer from 1 to 16384",
@@ -151,13 +154,16 @@ WRONG = {
     OWN % ", ".join(f"{key}: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]" for key in ("seed", "depth", "warmup", "patience")):
         f"experiments.a: its lists make more than {MOST_RUNS} runs",
     OWN % ", ".join(f"{key}: [2147483646, 2147483647]" for key in LONG): "the name of a run is too long",
-    OWN % "learning_rate: [1e-4, 0.0001]": "Performer_Digits_linear_learning_rate0.0001_seed0 occurs twice",
-    OWN % "depth: [1, '01']": "Performer_Digits_linear_depth1_seed0 occurs twice",
+    OWN % "learning_rate: [1e-4, 0.0001]": "Performer_Digits_linear_dim8_heads2_learning_rate0.0001_seed0 occurs twice",
+    OWN % "depth: [1, '01']": "a: Performer_Digits_linear_dim8_depth1_heads2_seed0 occurs twice",
     ALL % "batch_size: 1, models: {ResNet18: }": "a: batch_size 1 leaves ResNet18's",
     # the rest
     "shift: {min_shift: 16}": "shift.min_shift: 16 is not an integer from 1 to 15",
     "shift: {min_shift: 0}": "shift.min_shift: 0 is not an integer from 1 to 15",
     "shift: {min_shift: 8.0}": "shift.min_shift: 8.0 is a number, not an integer",
+    "shift: {axis: row}": "shift.axis: unknown axis 'row': choose from columns, rows, both; did you mean rows?",
+    "shift: {axis: [rows]}": "shift.axis: unknown axis ['rows']: choose from columns, rows, both",
+    "shift: {circular: 1}": "shift.circular: 1 is an integer, not true or false",
     "shift: {labels: []}": "shift.labels: is empty, name at least one",
     "shift: {labels: 1}": "shift.labels: 1 is an integer, not a list",
     "shift: {labels: [1, 10]}": "shift.labels.1: 10 is not an integer from 0 to 9",
@@ -169,7 +175,7 @@ WRONG = {
     "threads: 2.5": "threads: 2.5 is a number, not an integer",
     "threads: .nan": "threads: nan is a number, not an integer",
     "threads: yes": "threads: True is a boolean, not an integer",
-    "gpus: one": "gpus: 'one' is text, not an integer",
+    "gpus: one": "gpus: 'one' is not a number of GPUs or auto",
     "gpus: -1": "gpus: -1 is not an integer from 0 to 64",
     "data: x": "data: 'x' is text, not a mapping",
     "data: {path: ''}": "data.path: '' is not a path of letters, digits and",
@@ -293,6 +299,10 @@ TABLES = [
     "plot_accuracy.py {bad} --out o",
     "plot_cost.py --evaluations {bad} --times evaluations.csv --out o",
     "plot_cost.py --evaluations evaluations.csv --times {bad} --out o",
+    "tabulate_costs.py --evaluations evaluations.csv --times {bad} --out o",
+    "tabulate_shifts.py --evaluations evaluations.csv --shift MNIST={bad} --out o",
+    "tabulate_redraws.py --evaluations evaluations.csv --redrawn {bad} --out o",
+    "tabulate_claims.py o --published_shift evaluations.csv --configs config.yaml --plan {bad} --out o",
     "plot_curves.py --evaluations evaluations.csv --curves {bad} --out o",
     "plot_confusion.py MNIST --evaluations evaluations.csv --confusion {bad} --out o",
     "plot_shift.py --evaluations evaluations.csv --shift MNIST={bad} --out o",
@@ -303,6 +313,7 @@ TABLES = [
 RUNS = [
     "test.py --output o.csv {bad}",
     "test_shifted.py --output o.csv {bad}",
+    "test_redrawn.py --output o.csv {bad}",
     "test_recursive.py --output o.csv {bad}",
     "equivariance.py --output o.csv {bad}",
     "relative_attention.py --output o.csv {bad}",
@@ -411,7 +422,7 @@ def copy(tmp_path_factory) -> Path:
     return folder
 
 
-def snakemake(folder: Path, config: bytes | None) -> list[str]:
+def snakemake(folder: Path, config: bytes | None, code: int) -> list[str]:
     """Run snakemake with this config.yaml, check that no job started, and return the lines on stderr."""
     (folder / "config.yaml").unlink(missing_ok=True)
     if config is not None:
@@ -419,7 +430,7 @@ def snakemake(folder: Path, config: bytes | None) -> list[str]:
     before = {*os.listdir(folder), ".snakemake"}
     command = [sys.executable, "-m", "snakemake", "all", "--cores", "1"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == code
     assert "jobid" not in done.stderr + done.stdout
     assert {*os.listdir(folder), ".snakemake"} == before
     return [line for line in done.stderr.splitlines() if "profile" not in line]
@@ -432,9 +443,9 @@ def test_snakemake_starts_no_job_with_a_wrong_configuration(copy):
     for wrong in REALLY:
         config = yaml.safe_load(GOOD)
         merge(config, yaml.safe_load(wrong))
-        (line,) = snakemake(copy, yaml.safe_dump(config).encode())
+        (line,) = snakemake(copy, yaml.safe_dump(config).encode(), 2)
         assert WRONG[wrong] in line
-    (line,) = snakemake(copy, f"{GOOD}name: y".encode())
+    (line,) = snakemake(copy, f"{GOOD}name: y".encode(), 2)
     assert "config.yaml: line 3: the key 'name' occurs twice" in line
 
 
@@ -447,4 +458,4 @@ def test_snakemake_starts_no_job_with_a_wrong_configuration(copy):
     ],
 )
 def test_snakemake_itself_refuses_a_missing_or_unreadable_configuration(copy, content, said):
-    assert said in "\n".join(snakemake(copy, content))
+    assert said in "\n".join(snakemake(copy, content, 1))

@@ -27,6 +27,7 @@ from PIL import Image
 from helpers import SCRIPTS
 from relative_performer.data import DATASETS, decode, download, prepared
 from relative_performer.data.archives import prepare
+from relative_performer.data.shifts import shiftable
 from relative_performer.errors import UserError
 
 SCRIPT = SCRIPTS / "prepare_data.py"
@@ -295,7 +296,7 @@ def test_impossible_mirror_is_named(tmp_path, mirror):
 def idx(array: np.ndarray, count: int | None = None, magic: int | None = None) -> bytes:
     shape = (len(array) if count is None else count, *array.shape[1:])
     header = struct.pack(f">{1 + len(shape)}I", magic or 0x0800 + len(shape), *shape)
-    return gzip.compress(header + array.astype(np.uint8).tobytes(), 1)
+    return gzip.compress(header + array.astype(np.uint8).tobytes(), 1, mtime=0)
 
 
 def tiny_mnist() -> dict[str, np.ndarray]:
@@ -351,7 +352,7 @@ IMAGES, LABELS = np.zeros((40, 28, 28)), np.zeros(40)
         ("t10k-images-idx3-ubyte.gz", b"<html>", "cannot unpack"),
         ("t10k-labels-idx1-ubyte.gz", idx(LABELS + 10), "labels are not all in 0..9"),
         ("t10k-labels-idx1-ubyte.gz", idx(LABELS[1:]), "shapes"),
-        ("t10k-labels-idx1-ubyte.gz", gzip.compress(b"\0\0"), "too short"),
+        ("t10k-labels-idx1-ubyte.gz", gzip.compress(b"\0\0", mtime=0), "too short"),
         ("train-images-idx3-ubyte.gz", None, "40 training images are too few"),
     ],
 )
@@ -384,6 +385,15 @@ def test_official_archives(tmp_path, dataset, mirror):
         raw = torch.tensor(list(stream.read(16 + 200 * 784)[16:]), dtype=torch.uint8).view(200, 1, 28, 28)
     resized = functional.resize(raw, [32, 32]).permute(0, 2, 3, 1)
     np.testing.assert_array_equal(arrays["test_images"][:200], resized.numpy())
+
+
+def test_images_at_half_their_side_are_means_of_four_pixels(tmp_path, mirror):
+    whole, half = (prepare(DATASETS[name], tmp_path, mirror) for name in ("MNIST", "MNIST16"))
+    for split in prepared.SPLITS:
+        np.testing.assert_array_equal(half[f"{split}_labels"], whole[f"{split}_labels"])
+    images = whole["test_images"][:200].astype(float)
+    mean = (images[:, ::2, ::2] + images[:, ::2, 1::2] + images[:, 1::2, ::2] + images[:, 1::2, 1::2]) / 4
+    np.testing.assert_array_equal(half["test_images"][:200], np.round(mean))
 
 
 # --- CIFAR10 ---
@@ -556,10 +566,15 @@ def digits():
 def test_digits_are_in_the_middle_of_a_black_image(digits):
     assert [len(digits[f"{split}_labels"]) for split in prepared.SPLITS] == [1297, 250, 250]
     images = np.concatenate([digits[f"{split}_images"] for split in prepared.SPLITS])
-    centre = images[:, 8:24, 8:24]
+    centre = images[:, 4:12, 4:12]
     assert images.sum() == centre.sum()
     assert (centre.min(), centre.max()) == (0, 255)
     assert len(np.unique(images.reshape(1797, -1), axis=0)) == 1797
+
+
+def test_every_test_image_of_digits_can_move_by_three_columns(digits):
+    images, labels = (torch.from_numpy(digits[f"test_{kind}"]) for kind in ("images", "labels"))
+    assert shiftable(images, labels, range(10), min_shift=3).all()
 
 
 def test_digits_file_is_always_the_same(digits, tmp_path):
@@ -567,7 +582,7 @@ def test_digits_file_is_always_the_same(digits, tmp_path):
         prepared.save(arrays, tmp_path / folder / "Digits.npz")
     first, second = (md5((tmp_path / folder / "Digits.npz").read_bytes()) for folder in "ab")
     assert first == second
-    assert md5(b"".join(array.tobytes() for array in digits.values())) == "9c520a9b95b2c6d6c757a8849aa16300"
+    assert md5(b"".join(array.tobytes() for array in digits.values())) == "f5e5aabed703de62b62412d174c90da6"
 
 
 def change(arrays: dict[str, np.ndarray], **changes) -> dict[str, np.ndarray]:
@@ -582,8 +597,8 @@ def change(arrays: dict[str, np.ndarray], **changes) -> dict[str, np.ndarray]:
         ({"val_labels": np.full(250, -1)}, "val labels are not all in 0..9"),
         ({"val_labels": np.zeros(250, np.int32)}, "int32"),
         ({"val_labels": np.array([None] * 250)}, "cannot be read"),
-        ({"test_images": np.zeros((250, 32, 32, 3), np.uint8)}, "(250, 32, 32, 3)"),
-        ({"test_images": np.zeros((249, 32, 32, 1), np.uint8)}, "(249, 32, 32, 1)"),
+        ({"test_images": np.zeros((250, 16, 16, 3), np.uint8)}, "(250, 16, 16, 3)"),
+        ({"test_images": np.zeros((249, 16, 16, 1), np.uint8)}, "(249, 16, 16, 1)"),
     ],
 )
 def test_load_names_file_fault_and_remedy(digits, tmp_path, changes, reason):

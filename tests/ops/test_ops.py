@@ -1,14 +1,19 @@
 """The fast operations against their naive counterparts, in values and in every gradient, float64."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relative_performer.ops import favor, naive
+from relative_performer.ops import favor_chunked, naive
 from relative_performer.ops.dropout import Dropout
-from relative_performer.ops.favor import Operand, draw_projection_matrix, favor_attention, feature_products
-from relative_performer.ops.rings import WeightedRingSum
+from relative_performer.ops.favor import favor_attention, feature_products
+from relative_performer.ops.forms import plain_form
+from relative_performer.ops.random_features import Operand, draw_projection_matrix
+from relative_performer.ops.rings import weighted_ring_sum
+from relative_performer.ops.rotary import rotary_attention
 
 
 def assert_same(fast, slow, inputs: list[torch.Tensor]) -> None:
@@ -25,11 +30,24 @@ def random(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64)
 
 
+@contextmanager
+def form(chunk: int | None, features: int = 0):
+    """Use the form for a CPU with chunks of this many images, each with `features` values; None: the plain form."""
+    if chunk is None:
+        with plain_form():
+            yield
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(favor_chunked, "CACHED", chunk * features)
+            yield
+
+
 SIZE = st.integers(1, 5)
+CHUNK = st.sampled_from([None, 1, 2, 3])
 
 
 @given(images=SIZE, heads=SIZE, queries=SIZE, keys=SIZE, dim=st.integers(2, 5), shared=st.integers(0, 4),
-       stabilizer=st.sampled_from(["batch", "head"]), chunk=st.integers(1, 3), seed=st.integers(0, 999))  # fmt: skip
+       stabilizer=st.sampled_from(["batch", "head"]), chunk=CHUNK, seed=st.integers(0, 999))  # fmt: skip
 def test_favor_attention(images, heads, queries, keys, dim, shared, stabilizer, chunk, seed):
     torch.manual_seed(seed)
     w = draw_projection_matrix(dim + shared).double()
@@ -47,31 +65,52 @@ def test_favor_attention(images, heads, queries, keys, dim, shared, stabilizer, 
         ]
         return naive.attend(naive.favor_weights(*joined, w, stabilizer), value)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(favor, "CACHED", chunk * heads * keys * len(w))
+    with form(chunk, heads * keys * len(w)):
         assert_same(fast, slow, inputs)
 
 
-@given(images=SIZE, heads=SIZE, queries=SIZE, keys=SIZE, dim=st.integers(2, 5), seed=st.integers(0, 999))
-def test_feature_products(images, heads, queries, keys, dim, seed):
+@given(images=SIZE, heads=SIZE, pixels=SIZE, dim=st.integers(2, 5), stabilizer=st.sampled_from(["batch", "head"]),
+       chunk=CHUNK, seed=st.integers(0, 999))  # fmt: skip
+def test_rotary_attention(images, heads, pixels, dim, stabilizer, chunk, seed):
+    torch.manual_seed(seed)
+    w = draw_projection_matrix(dim, 2).double()[: 2 * dim - 2]
+    inputs = [random(images, heads, pixels + 1, width) for width in (dim, dim, 3)] + [random(heads, pixels, dim - 1)]
+
+    def fast(query, key, value, angles):
+        return rotary_attention(query, key, value, torch.complex(angles.cos(), angles.sin()), w, stabilizer)
+
+    def slow(query, key, value, angles):
+        phi_q, phi_k = naive.query_features(query, w), naive.key_features(key, w, stabilizer == "batch")
+        out = naive.rotary_weights(phi_q, phi_k, angles) @ value / (phi_q @ phi_k.mT).sum(-1, keepdim=True)
+        return torch.cat(out.unbind(1), dim=-1)
+
+    with form(chunk, heads * (pixels + 1) * len(w)):
+        assert_same(fast, slow, inputs)
+
+
+@given(images=SIZE, heads=SIZE, queries=SIZE, keys=SIZE, dim=st.integers(2, 5), chunk=CHUNK, seed=st.integers(0, 999))
+def test_feature_products(images, heads, queries, keys, dim, chunk, seed):
     torch.manual_seed(seed)
     w = draw_projection_matrix(dim).double()
 
     def slow(query, key):
         return len(w) * naive.query_features(query, w) @ naive.key_features(key, w, batch_maximum=True).mT
 
-    assert_same(
-        lambda query, key: feature_products(query, key, w),
-        slow,
-        [random(images, heads, queries, dim), random(keys, dim)],
-    )
+    inputs = [random(images, heads, queries, dim), random(keys, dim)]
+    with form(chunk, heads * queries * len(w)):
+        assert_same(lambda query, key: feature_products(query, key, w), slow, inputs)
 
 
-@given(height=SIZE, width=SIZE, radii=st.integers(1, 9), seed=st.integers(0, 999))
-def test_ring_sums(height, width, radii, seed):
+@given(height=SIZE, width=SIZE, radii=st.integers(1, 9), chunk=CHUNK, seed=st.integers(0, 999))
+def test_ring_sums(height, width, radii, chunk, seed):
     torch.manual_seed(seed)
-    inputs = [random(height, width, radii), random(height, width, 2)]
-    assert_same(WeightedRingSum.apply, naive.weighted_ring_sum, inputs)
+    inputs = [random(2, height, width, radii), random(2, height, width, 2)]
+
+    def slow(weights, v):
+        return torch.stack([naive.weighted_ring_sum(*image) for image in zip(weights, v, strict=True)])
+
+    with form(chunk):
+        assert_same(weighted_ring_sum, slow, inputs)
 
 
 @given(p=st.floats(0, 0.9), seed=st.integers(0, 99))

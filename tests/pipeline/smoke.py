@@ -9,7 +9,7 @@ from relative_performer.models.options import EMBEDDINGS
 
 RESULTS, FIGURES = REPOSITORY / "results" / "smoke", REPOSITORY / "figures" / "smoke"
 DATASETS = ("MNIST", "FashionMNIST", "CIFAR10")
-CONFUSION = [f"confusion_{dataset}" for dataset in DATASETS]
+COMPARED = ("shift", "shift_loss", "accuracy", "learning_curves", "cost")
 TRAINED = {
     *itertools.product(PERFORMERS, DATASETS, EMBEDDINGS),
     *itertools.product(BASELINES, DATASETS, ["none"]),
@@ -29,11 +29,13 @@ def test_every_combination_was_trained_and_tested():
 
 
 def test_tables_and_figures_are_there():
-    tables = ("accuracy", "differences", "reproduction")
+    tables = ("accuracy", "differences", "reproduction", "costs")
     names = [RESULTS / "tables" / f"{name}.{kind}" for name in tables for kind in ("csv", "md", "tex")]
+    experiments = {"main": DATASETS, "clipping": DATASETS[:1], "baselines": DATASETS}  # a folder each
     names += [
-        FIGURES / f"{name}.{kind}"
-        for name in ("shift", "shift_loss", "accuracy", "learning_curves", "cost", *CONFUSION)
+        FIGURES / experiment / f"{name}.{kind}"
+        for experiment, datasets in experiments.items()
+        for name in (*COMPARED, *(f"confusion_{dataset}" for dataset in datasets))
         for kind in ("pdf", "png")
     ]
     assert [str(path) for path in names if not path.exists() or not path.stat().st_size] == []

@@ -153,6 +153,8 @@ def test_a_dataset_is_one_module(tmp_path):
     for shifted, said in (
         ({"labels": [12], "min_shift": 4}, "shift.labels.0: 12 is not an integer from 0 to 11"),
         ({"labels": [1], "min_shift": 12}, "Stripes has 24 columns, which allow at most 11"),
+        ({"min_shift": 10, "axis": "rows"}, "Stripes has 20 rows, which allow at most 9"),
+        ({"min_shift": 10, "axis": "both"}, "Stripes has 20 rows and 24 columns, which allow at most 9"),
     ):
         (folder / "wrong.yaml").write_text(repr(config | {"shift": shifted}))
         wrong = [sys.executable, "workflow/scripts/status.py", "wrong.yaml"]

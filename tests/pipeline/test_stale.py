@@ -19,8 +19,8 @@ CLIPPED = "ClippedRelativePerformer"
 FIGURES = {"plot_shift", "plot_accuracy", "plot_curves", "plot_cost", "plot_confusion"}
 MAPS = {"relative_attention", "plot_attention"}
 COLLECTED = {"collect_evaluations", "collect_tests", "collect_runs"}
-TESTED = {"collect_evaluations", "collect_tests", "make_tables", *FIGURES}
-SHIFTED = {"test_shifted", "collect_tests", "plot_shift"}
+TESTED = {"collect_evaluations", "collect_tests", "make_tables", "tabulate_shifts", *FIGURES, "claim"}
+SHIFTED = {"test_shifted", "collect_tests", "tabulate_shifts", "plot_shift", "claim"}
 TRAINED = {"train", "test", "test_shifted", "collect_runs", *TESTED, *MAPS}
 NOTHING: set[str] = set()
 
@@ -37,12 +37,14 @@ EDITS = {
     f"{PACKAGE}/evaluation/trained_run.py": {"test", "test_shifted", *TESTED},
     f"{PACKAGE}/models/clipped_relative_performer/attention_map.py": MAPS,
     # tables and figures, which depend on the declarations of models
-    f"{PACKAGE}/results/plotting.py": {*FIGURES, "plot_attention"},
+    f"{PACKAGE}/results/plotting.py": {*FIGURES, "plot_attention", "claim"},
     "workflow/scripts/plot_cost.py": {"plot_cost"},
-    "workflow/scripts/compare_models.py": {"make_tables"},
+    "workflow/scripts/compare_models.py": {"make_tables", "claim"},
+    "workflow/scripts/tabulate_shifts.py": {"tabulate_shifts", "claim"},
+    f"{PACKAGE}/results/claim.py": {"claim"},
 }
-# other models, other measurements, command lines, help, messages, interruption, progress, provenance, the plan,
-# validation of configurations, comments in rules
+# other models, other measurements, command lines, help, messages, interruption, progress, costs, provenance,
+# the plan, the page of claims, validation of configurations, comments in rules
 HARMLESS = [
     # prepared data stay as they are
     f"{PACKAGE}/data/archives.py",
@@ -50,6 +52,8 @@ HARMLESS = [
     f"{PACKAGE}/data/download.py",
     "workflow/scripts/prepare_data.py",
     f"{PACKAGE}/evaluation/equivariance.py",  # not part of `all`
+    f"{PACKAGE}/evaluation/redraw_test.py",
+    "workflow/scripts/tabulate_redraws.py",
     f"{PACKAGE}/models/nopos_performer/model.py",
     f"{PACKAGE}/models/relative_performer/model.py",
     f"{PACKAGE}/models/vgg16/model.py",
@@ -66,12 +70,17 @@ HARMLESS = [
     f"{PACKAGE}/training/interruption.py",
     f"{PACKAGE}/training/train.py",
     f"{PACKAGE}/training/progress.py",
+    f"{PACKAGE}/training/costs.py",
+    f"{PACKAGE}/training/roofline.py",
     f"{PACKAGE}/runs/progress.py",
     f"{PACKAGE}/runs/folders.py",
     f"{PACKAGE}/runs/provenance.py",
     f"{PACKAGE}/runs/code.py",
     "workflow/scripts/plan.py",
     "workflow/scripts/status.py",
+    "workflow/scripts/tabulate_claims.py",
+    f"{PACKAGE}/results/claims.py",
+    f"{PACKAGE}/results/evidence.py",
     f"{PACKAGE}/config/grid.py",
     f"{PACKAGE}/config/options.py",
     f"{PACKAGE}/config/validate.py",
@@ -141,7 +150,7 @@ def test_an_edit_of_one_model_leaves_the_others(project):
 def test_declarations_make_no_run_stale(project, declaration):
     """Help texts, labels, colours, names of classes, mirrors: tables and figures show some of them."""
     with edited(project / PACKAGE / declaration):
-        shown = {*FIGURES, "plot_attention", "make_tables", *COLLECTED}
+        shown = {*FIGURES, "plot_attention", "make_tables", "tabulate_shifts", "claim", *COLLECTED}
         assert stale(project) - {"shift_examples"} == shown
         assert set(preview_states(project).values()) == {"finished"}
 

@@ -34,7 +34,8 @@ def results(tmp_path):
     runs = []
     for dataset in DATASETS:
         groups = [("main", model) for model in PERFORMERS] + quirks * (dataset == "FashionMNIST")
-        rows = [run_row(model, dataset, seed, experiment=name) for name, model in groups for seed in SEEDS]
+        own = {"circular": ""}  # an option of other models, and a column of the shift test too
+        rows = [run_row(model, dataset, seed, experiment=name, **own) for name, model in groups for seed in SEEDS]
         runs += rows
         shifts = [
             {"run_dir": row["run_dir"], "shift": shift, "accuracy_mean": accuracy(row, shift)}
@@ -79,7 +80,7 @@ def test_mini_is_every_performer_on_both_datasets_and_two_quirks():
 
 def test_reference_beside_itself_holds_and_differs_in_nothing(results, tmp_path, capsys):
     table, claims = compare(results, results, tmp_path / "out")
-    assert len(table) == 5 * ROWS
+    assert len(table) == 6 * ROWS
     assert (table["difference"] == 0).all()
     lost = table[(table["quantity"] == "lost") & (table["experiment"] == "main") & (table["dataset"] == "MNIST")]
     assert lost.set_index("model")["ours_mean"].to_dict() == pytest.approx(LOST)
@@ -97,7 +98,7 @@ def test_shifts_matter_in_the_reference_as_the_paper_claims(tmp_path):
     table, claims = compare(REFERENCE, REFERENCE, tmp_path)
     assert (table["difference"] == 0).all()
     assert (table["ours_seeds"] == 3).all()
-    assert len(table) == 5 * ROWS
+    assert len(table) == 6 * ROWS
     assert claims["holds"][claims["part"] != "accuracy at shift 0"].all()
 
 

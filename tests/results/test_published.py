@@ -108,8 +108,53 @@ def test_intended_model_has_its_own_line(tmp_path):
     assert row["within"] == ""
     published = ["--published", str(PUBLISHED[0]), "--cnn", str(PUBLISHED[1])]
     compare_published.main([str(tmp_path / "evaluations.csv"), *published, "--out", str(tmp_path)])
-    line = "| content_rel_attn true (intended) | test/acc | 98.77 | 50.00 | 1 | −48.77 | one seed | full |"
+    line = (
+        "| content_rel_attn true | test/acc | 98.77 | 50.00 | 1 | −48.77 | one seed | content_rel_attn takes effect |"
+    )
     assert line in (tmp_path / "reproduction.md").read_text()
+
+
+def test_reproduction_starts_with_what_was_reproduced(tmp_path):
+    seeds = [{"seed": seed, "test/acc": acc} for seed, acc in ((1, 0.98), (2, 0.99))]
+    evaluations(tmp_path, *seeds, {"dataset": "FashionMNIST", "epochs": 2, "max_epochs": 2})
+    published = ["--published", str(PUBLISHED[0]), "--cnn", str(PUBLISHED[1])]
+    compare_published.main([str(tmp_path / "evaluations.csv"), *published, "--out", str(tmp_path)])
+    text = (tmp_path / "reproduction.md").read_text().splitlines()
+    command = "`snakemake all --cores N --configfile config.yaml`"
+    assert text[2].startswith(
+        f"59 rows: 2 full, 2 reduced, 55 not run. {command} runs all of them, and reproduction.csv"
+    )
+    header = "| dataset | model | options | metric | published | ours | seeds | difference |"
+    # the plain run, and the one whose content_rel_attn had no effect
+    full = "| test/acc | 98.77 | 98.50 ± 0.71 [98.00, 99.00] | 2 | −0.27 | yes |"
+    reduced = "| FashionMNIST | RelativePerformer | {} | test/acc | {} | 90.00 | 1 | {} | 2 epochs |"
+    assert [line for line in text[4:] if not line.startswith("| ---")] == [
+        *("## Run in full", ""),
+        f"{header} within |",
+        f"| MNIST | RelativePerformer | content_rel_attn true {full}",
+        f"| MNIST | RelativePerformer |  {full}",
+        *("", "## Run at a smaller scale, so not a reproduction", ""),
+        f"{header} differs |",
+        reduced.format("content_rel_attn true", "90.23", "−0.23"),
+        reduced.format("", "90.42", "−0.42"),
+    ]
+    latex_text = (tmp_path / "reproduction.tex").read_text()
+    assert latex_text.count(r"\begin{tabular}") == 2
+    assert r"\texttt{snakemake all --cores N --configfile config.yaml}" in latex_text
+    assert len(pd.read_csv(tmp_path / "reproduction.csv")) == 59
+
+
+def test_without_a_reproduction_one_line_says_how_to_run_it(tmp_path):
+    evaluations(tmp_path, {"dim": 32})
+    published = ["--published", str(PUBLISHED[0]), "--cnn", str(PUBLISHED[1])]
+    compare_published.main([str(tmp_path / "evaluations.csv"), *published, "--out", str(tmp_path)])
+    title, blank, line = (tmp_path / "reproduction.md").read_text().splitlines()
+    assert (title, blank) == ("# Our results and the published results", "")
+    said = (
+        "59 rows: 0 full, 0 reduced, 59 not run. `snakemake all --cores N --configfile config.yaml` runs all of them, "
+    )
+    assert line == said + "and reproduction.csv lists them."
+    assert (tmp_path / "reproduction.tex").read_text().startswith("Our results and the published results. 59 rows: ")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +177,7 @@ def test_reduced_never_passes_as_full(tmp_path, change, said):
 
 
 def test_full_runs_are_not_mixed_with_reduced_ones_or_counted_twice(tmp_path):
-    table = reproduction(tmp_path, {"seed": 1}, {"seed": 1}, {"seed": 2, "test_images": 9})
+    table = reproduction(tmp_path, {"seed": 1}, {"seed": 1, "experiment": "again"}, {"seed": 2, "test_images": 9})
     found = table[table["status"] != "not run"]
     assert set(zip(found["status"], found["n_seeds"], strict=True)) == {("full", 1)}
     baseline = reproduction(tmp_path, BASELINE)
@@ -153,12 +198,20 @@ def test_published_curves_are_drawn_only_with_ours_of_the_linear_embedding(tmp_p
     results = runs.merge(pd.DataFrame({"shift": [-1, 0, 1], "accuracy_mean": 0.5, "accuracy_std": 0.1}), how="cross")
     figure = shift_figure(results, "accuracy", published=read_shifts(RESOURCES / "published_shift.csv"))
     (panel,) = figure.axes
-    assert len(panel.lines) == count
+    assert len(panel.lines) == count + 1  # and chance
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["Performer (Rel. S1)", "published"][:count]
+    assert [text.get_text() for text in legend.get_texts()] == [*["Performer (Rel. S1)", "published"][:count], "chance"]
     if count == 2:
         x, y = panel.lines[1].get_data()
         assert dict(zip(x, y, strict=True))[-7] == 0.9988290667533875
+
+
+def test_published_curves_of_images_at_half_their_side_have_half_the_shifts(tmp_path):
+    runs = describe(evaluations(tmp_path, {"dataset": "MNIST16"}))
+    results = runs.merge(pd.DataFrame({"shift": [-1, 0, 1], "accuracy_mean": 0.5, "accuracy_std": 0.1}), how="cross")
+    (panel,) = shift_figure(results, "accuracy", published=read_shifts(RESOURCES / "published_shift.csv")).axes
+    x, y = panel.lines[1].get_data()
+    assert dict(zip(x, y, strict=True))[-3.5] == 0.9988290667533875  # published at −7
 
 
 def test_the_published_numbers_need_no_data(tmp_path):

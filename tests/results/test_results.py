@@ -9,18 +9,25 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.text import Text
 
+import plot_accuracy
 import plot_confusion
 import plot_cost
 import plot_curves
 from helpers import SCRIPTS, csv, run_row
 from relative_performer.errors import UserError
 from relative_performer.models import MODELS as DECLARED
-from relative_performer.results import plotting, shift_figure
+from relative_performer.results import plotting, shift_figure, shift_map
 from relative_performer.results.configurations import describe, join
+from relative_performer.results.intervals import wilson
 from relative_performer.results.read import in_order, read_evaluations
+from relative_performer.results.shift_results import axis_of, images_of, shift_results
 
 MODELS = ["RelativePerformer", "Performer"]
+IMAGES = 100  # of the shift test
 
 
 def main(name, *arguments):
@@ -41,7 +48,8 @@ def evaluations(tmp_path):
 def shift_csv(path, runs):
     shifts = range(-8, 9)
     columns = ["run_dir", "shift", "accuracy_mean", "accuracy_std", "loss_mean"]
-    rows = [(run, s, 0.95 - 0.01 * abs(s) - 0.02 * n, 0.2, 1 + abs(s)) for n, run in enumerate(runs) for s in shifts]
+    means = [(run, s, 0.95 - 0.01 * abs(s) - 0.02 * n) for n, run in enumerate(runs) for s in shifts]
+    rows = [(run, s, mean, (mean * (1 - mean) * IMAGES / (IMAGES - 1)) ** 0.5, 1 + abs(s)) for run, s, mean in means]
     return csv(path, [dict(zip(columns, row, strict=True)) for row in rows])
 
 
@@ -85,6 +93,84 @@ def test_varied_options_become_columns_of_their_experiment(tmp_path):
     assert "| model | embedding | MNIST | runs |" in text  # warmup and pos_scales do not vary in the other one
     labels = [style["label"] for style, _ in plotting.lines_of_panel(describe(read_evaluations(path)))]
     assert labels[:2] == ["Performer (Abs.)", "Performer (Abs.), warmup 400"]
+
+
+def test_costs_stand_beside_accuracies(evaluations, tmp_path):
+    runs = pd.read_csv(evaluations)
+    costs = runs[["run_dir"]].assign(core_seconds=3600.0 * runs["seed"], seconds=1800, accelerator="cuda", devices=2)
+    costs = costs.assign(machine="H100", flop=10**12 * runs["seed"], peak_bytes=10**9 * runs["seed"])
+
+    def tabulated(costs):
+        times = csv(tmp_path / "times.csv", costs)
+        main("tabulate_costs", "--evaluations", evaluations, "--times", times, "--out", tmp_path)
+        return (tmp_path / "costs.md").read_text()
+
+    text = tabulated(costs)
+    cost = "5400.0 [3600.0, 7200.0]"
+    start = f"| Performer | linear | 81.00 [80.00, 82.00] | {cost} | 62.00 [60.00, 64.00] | {cost} | 4,741,706 |"
+    assert f"{start} 3.00 | 2.00 | 3.00 | 2.00 | H100 | 2 |" in text
+    assert text.endswith("| 12.00 | 8.00 | 12.00 | 2.00 | H100 | 8 |\n")
+    text = tabulated(costs.assign(accelerator="cpu", core_seconds="", machine="", flop="", peak_bytes=""))
+    # of runs that an earlier version trained
+    assert "| 81.00 [80.00, 82.00] |  | 62.00 [60.00, 64.00] |  | 4,741,706 |  | 0.00 |  |  |  | 2 |" in text
+    costs.loc[0, ["flop", "peak_bytes"]] = np.nan
+    assert tabulated(costs).endswith("| 12.00 | 8.00 |  |  | H100 | 8 |\n")  # a part is no total
+
+
+@pytest.mark.parametrize(
+    ("dataset", "axis", "far"),
+    [("MNIST", "columns", (6, 7, 8)), ("MNIST", "rows", (6, 7, 8)), ("MNIST16", "columns", (3, 4, 5, 6, 7, 8))],
+)
+def test_shift_table_has_what_far_shifts_lose(tmp_path, dataset, axis, far):
+    rows = [run_row(dataset=dataset, seed=seed) for seed in (1, 2)]
+    evaluations = csv(tmp_path / "evaluations.csv", rows)
+    table = pd.read_csv(shift_csv(tmp_path / "shift.csv", [row["run_dir"] for row in rows]))
+    if axis == "rows":
+        table = table.assign(row_shift=table["shift"], shift=0)
+    command = ["--evaluations", evaluations, "--shift", f"{dataset}={csv(tmp_path / 'shift.csv', table)}"]
+    main("tabulate_shifts", *command, "--out", tmp_path)
+    (row,) = pd.read_csv(tmp_path / "shift.csv").to_dict("records")
+    assert (row["axis"], row["edge"], row["n_seeds"]) == (axis, 8, 2)
+    assert row["center_mean"] == pytest.approx(0.94)
+    assert (row["center_low"], row["center_high"]) == pytest.approx((0.93, 0.95))
+    assert (row["left_mean"], row["right_mean"]) == pytest.approx((0.86, 0.86))
+    assert row["lost_mean"] == pytest.approx(np.mean(far) / 100)
+    assert (row["far"], row["moved_mean"]) == (far[0], pytest.approx(0.94 - np.mean(far) / 100))
+    text = (tmp_path / "shift.md").read_text()
+    assert f"## grid, shifts along {axis}, up to 8\n" in text
+    assert f"| {dataset} shift 0 | {dataset} −8 / +8 | {dataset} lost | runs |" in text
+    assert "| Performer | linear | 94.00 [93.00, 95.00] | 86.00 / 86.00 | " in text
+    csv(tmp_path / "shift.csv", table[table["run_dir"] == rows[0]["run_dir"]])
+    with pytest.raises(UserError, match=r"-2-{} lacks shift -8: test it with --min_shift 8"):
+        main("tabulate_shifts", *command, "--out", tmp_path)
+
+
+def test_shifts_along_both_axes_have_no_table(tmp_path):
+    evaluations = csv(tmp_path / "evaluations.csv", [row := run_row()])
+    table = pd.read_csv(shift_csv(tmp_path / "shift.csv", [row["run_dir"]]))
+    path = csv(tmp_path / "shift.csv", table.assign(row_shift=table["shift"]))
+    with pytest.raises(UserError, match="shifts along both axes have no table: test along one axis"):
+        main("tabulate_shifts", "--evaluations", evaluations, "--shift", f"MNIST={path}", "--out", tmp_path)
+
+
+def test_redraw_table_has_the_jump_of_the_loss(tmp_path):
+    rows = [run_row(seed=seed) for seed in (1, 2)]
+    evaluations = csv(tmp_path / "evaluations.csv", rows)
+    draws = [
+        {
+            "run_dir": row["run_dir"],
+            "draw": draw,
+            "loss_mean": row["seed"] * (1 + draw),
+            "accuracy_mean": 0.9 - 0.1 * draw,
+        }
+        for row in rows
+        for draw in range(4)
+    ]
+    redrawn = csv(tmp_path / "redrawn.csv", draws)
+    main("tabulate_redraws", "--evaluations", evaluations, "--redrawn", redrawn, "--out", tmp_path)
+    (row,) = pd.read_csv(tmp_path / "redraw.csv").to_dict("records")
+    names = ("acc_mean", "redrawn_acc_mean", "loss_mean", "redrawn_loss_mean", "jump_mean", "jump_low", "jump_high")
+    assert [row[name] for name in names] == pytest.approx([0.9, 0.7, 1.5, 4.5, 3, 2, 4])
 
 
 def test_latex_is_well_formed(tmp_path):
@@ -209,27 +295,177 @@ def test_figures_are_valid_files_and_the_same_bytes_again(evaluations, tmp_path)
         assert len(content) > 5000
 
 
+def test_figures_of_a_large_experiment_fit_on_a_page_in_readable_type(tmp_path):
+    """Nine panels with a long legend, which is what a figure of the paper's main experiment has."""
+    places = product(["MNIST", "FashionMNIST", "Digits"], ["linear", "MLP", "lookup"], MODELS, [4000, 8000])
+    rows = [
+        run_row(model, dataset, embedding=embedding, warmup=warmup) | {"test_images": 100}
+        for dataset, embedding, model, warmup in places
+    ]
+    evaluations = read_evaluations(csv(tmp_path / "evaluations.csv", rows))
+    runs = describe(evaluations).merge(evaluations[["run_dir", *plot_cost.MEASURED]], on="run_dir").assign(minutes=1.0)
+    results = runs.merge(pd.read_csv(shift_csv(tmp_path / "shift.csv", runs["run_dir"])), on="run_dir")
+    examples = dict.fromkeys(runs["dataset"].unique(), pd.read_csv(examples_csv(tmp_path / "examples.csv")))
+    curves = runs.assign(epoch=0, patience="0", **{"train/acc": 0.5, "val/acc": 0.4})
+    counts = runs[runs["dataset"] == "MNIST"].assign(label=0, prediction=0, images=1)
+    figures = {
+        "accuracy": (plot_accuracy.accuracy_figure(runs), 3),
+        "cost": (plot_cost.cost_figure(runs), 6),
+        "curves": (plot_curves.curves_figure(curves), 9),
+        "confusion": (plot_confusion.confusion_figure(counts, "0123456789"), 12 + 1),
+        "shift": (shift_figure.shift_figure(results, "accuracy", examples), 9 + 3),
+        "loss": (shift_figure.shift_figure(results, "loss", examples), 9 + 3),
+    }
+    for name, (figure, panels) in figures.items():
+        width, height = 2.54 * figure.get_size_inches()
+        assert width <= 16.01, name
+        assert height <= 20.01, name
+        assert len(figure.axes) == panels, name
+        texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+        assert min(text.get_fontsize() for text in texts) >= 7, name
+
+
+def test_only_what_was_run_has_a_panel(tmp_path):
+    """As in mini: two datasets, one of which has a second experiment."""
+    rows = [run_row(dataset=dataset) for dataset in ("MNIST", "FashionMNIST")]
+    rows.append(run_row(dataset="FashionMNIST", experiment="other"))
+    runs = describe(read_evaluations(csv(tmp_path / "evaluations.csv", rows)))
+    results = runs.merge(pd.read_csv(shift_csv(tmp_path / "shift.csv", runs["run_dir"])), on="run_dir")
+    figure = shift_figure.shift_figure(results, "accuracy")
+    titles = [panel.get_title() for panel in figure.axes]
+    assert titles == ["MNIST, grid", "FashionMNIST, grid", "FashionMNIST, other"]
+    assert all(len(panel.lines) == 2 for panel in figure.axes)  # the model and chance
+    accuracies = runs.assign(test_images=100, **{"test/acc": 0.9})
+    panels = plot_accuracy.accuracy_figure(accuracies).axes
+    labels = [label.get_text() for label in panels[0].get_yticklabels()]
+    assert labels == ["grid", "Performer (Abs.)", "other", "Performer (Abs.)"]
+    assert [len(panel.patches) for panel in panels] == [1, 2]
+
+
+def test_the_legend_of_shifts_has_the_lines_from_the_top(tmp_path):
+    runs = describe(read_evaluations(csv(tmp_path / "evaluations.csv", [run_row(model) for model in DECLARED])))
+    far = dict(zip(runs["run_dir"], np.random.default_rng(0).permutation(len(runs)) / 20, strict=True))
+    results = runs.merge(pd.DataFrame({"shift": [-3, 0, 3]}), how="cross")
+    accuracy = results["run_dir"].map(far).where(results["shift"] != 0, 0.9)
+    (legend,) = shift_figure.shift_figure(results.assign(accuracy_mean=accuracy, accuracy_std=0.1), "accuracy").legends
+    columns = legend._ncols
+    rows = -(-len(legend.legend_handles) // columns)
+    labels = [text.get_text() for text in legend.get_texts()]
+    read = [label for row in range(rows) for label in by_column(labels, columns)[row]]
+    models = {DECLARED[run["model"]].title: far[run["run_dir"]] for run in runs.to_dict("records")}
+    assert read == [*sorted(models, key=lambda title: -models[title]), "chance"]
+
+
+def by_column(labels, columns):
+    """Return the rows of a legend that is filled column by column."""
+    filled = [list(part) for part in np.array_split(labels, columns)]
+    return [[column[row] for column in filled if row < len(column)] for row in range(len(filled[0]))]
+
+
+def test_a_bar_has_the_interval_of_its_seeds_or_of_its_test_images(tmp_path):
+    rows = [run_row(acc=acc, seed=seed) for seed, acc in ((1, 0.5), (2, 0.7))] + [run_row("NoposPerformer", acc=0.5)]
+    runs = describe(read_evaluations(csv(tmp_path / "evaluations.csv", rows)))
+    accuracies = runs.assign(test_images=100, **{"test/acc": [0.5, 0.7, 0.5]})
+    (panel,) = plot_accuracy.accuracy_figure(accuracies).axes
+    drawn = {tuple(line.get_xdata()) for line in panel.lines if line.get_color() == "black"}
+    assert drawn == {(0.5, 0.7), wilson(0.5, 100)}
+
+
+@given(st.integers(1, 10_000), st.data())
+def test_wilson_intervals_hold_the_share_within_0_and_1(count, data):
+    share = data.draw(st.integers(0, count)) / count
+    low, high = wilson(share, count)
+    assert np.all(np.diff([0, low, share, high, 1]) > -1e-12)
+    assert wilson(1 - share, count) == pytest.approx((1 - high, 1 - low))
+
+
+def test_wilson_intervals_agree_with_the_literature():
+    """Newcombe (1998), table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29."""
+    published = {
+        (81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0, 0.1611), (1, 29): (0.0061, 0.1718),
+    }  # fmt: skip
+    for (cases, count), ends in published.items():
+        assert wilson(cases / count, count) == pytest.approx(ends, abs=5e-5)
+
+
+def test_the_number_of_test_images_follows_from_the_deviation():
+    answers = [np.arange(854) < right for right in (0, 1, 700, 854)]
+    moments = [{"accuracy_mean": a.mean(), "accuracy_std": a.std(ddof=1)} for a in answers]
+    assert images_of(pd.DataFrame(moments)) == pytest.approx(854)
+    assert np.isnan(images_of(pd.DataFrame(moments)[::3]))
+
+
+def test_a_figure_of_one_experiment_leaves_out_the_others(tmp_path):
+    rows = [run_row(experiment="a"), run_row(experiment="b", warmup=9)]
+    path = csv(tmp_path / "evaluations.csv", rows)
+    main("plot_accuracy", path, "--experiment", "a", "--out", tmp_path / "a")
+    main("plot_accuracy", csv(tmp_path / "only.csv", rows[:1]), "--out", tmp_path / "only")
+    assert (tmp_path / "a/accuracy.png").read_bytes() == (tmp_path / "only/accuracy.png").read_bytes()
+    with pytest.raises(UserError, match="--experiment c: no results; there are results of a, b"):
+        main("plot_accuracy", path, "--experiment", "c", "--out", tmp_path)
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_shift_figure_shows_the_numbers_of_the_csv(tmp_path, seeds):
     runs = [run_row("Performer", seed=seed) for seed in range(seeds)]
     described = describe(read_evaluations(csv(tmp_path / "evaluations.csv", runs)))
     path = shift_csv(tmp_path / "shift.csv", [row["run_dir"] for row in runs])
-    results = shift_figure.shift_results(described, "MNIST", path)
+    results = shift_results(described, "MNIST", path)
     examples = {"MNIST": pd.read_csv(examples_csv(tmp_path / "examples.csv"))}
     figure = shift_figure.shift_figure(results, "accuracy", examples)
-    (panel,) = figure.axes
+    panel, strip = figure.axes
     x, y = np.array(panel.lines[0].get_xydata(), float).T
     means = 0.95 - 0.01 * np.abs(np.arange(-8, 9)) - 0.01 * (seeds - 1)
     np.testing.assert_array_equal(x, np.arange(-8, 9))
     np.testing.assert_allclose(y, means)
     band = np.array(panel.collections[0].get_paths()[0].vertices, float)[:, 1]
-    half = 0.2 if seeds == 1 else 0.01
-    assert band.min() == pytest.approx(means.min() - half)
-    assert band.max() == pytest.approx(min(1, means.max() + half))
-    assert ("bootstrap 95 % interval over the seeds" in figure.get_supxlabel()) == (seeds == 2)
+    ends = (wilson(0.87, IMAGES)[0], wilson(0.95, IMAGES)[1]) if seeds == 1 else (0.85, 0.95)
+    assert (band.min(), band.max()) == pytest.approx(ends)
+    kind = "Wilson 95 % interval over the test images" if seeds == 1 else "bootstrap 95 % interval over the seeds"
+    assert kind in figure.get_supxlabel()
     assert panel.get_title() == "MNIST"
-    (panel,) = shift_figure.shift_figure(results, "loss", examples).axes
+    assert [text.get_text() for text in strip.get_xticklabels()] == ["−6", "−3", "0", "3", "6"]
+    panel, _ = shift_figure.shift_figure(results, "loss", examples).axes
     np.testing.assert_array_equal(np.array(panel.lines[0].get_xydata(), float).T[1], 1 + np.abs(np.arange(-8, 9)))
+
+
+def test_shifts_along_rows_are_drawn_over_rows(evaluations, tmp_path):
+    runs = describe(read_evaluations(evaluations))
+    table = pd.read_csv(shift_csv(tmp_path / "shift.csv", runs["run_dir"][runs["dataset"] == "MNIST"]))
+    path = csv(tmp_path / "shift.csv", table.assign(row_shift=-table["shift"], shift=0, circular=True))
+    results = shift_results(runs, "MNIST", path)
+    assert (axis_of(results), results["circular"].all()) == ("rows", True)
+    (panel,) = shift_figure.shift_figure(results, "accuracy", axis="rows", circular=True).axes
+    assert panel.figure.get_supxlabel() == "Circular shift (pixels; negative: upwards)"
+    np.testing.assert_array_equal(np.array(panel.lines[0].get_xdata(), float), np.arange(-8, 9))
+    other = shift_csv(tmp_path / "other.csv", runs["run_dir"][runs["dataset"] == "FashionMNIST"])
+    files = ["--shift", f"MNIST={path}", f"FashionMNIST={other}", "--out", tmp_path]
+    with pytest.raises(UserError, match="shifts along different axes: draw them one by one"):
+        main("plot_shift", "--evaluations", evaluations, *files)
+
+
+def test_shifts_along_both_axes_are_drawn_as_maps_of_means(evaluations, tmp_path):
+    runs = describe(read_evaluations(evaluations))
+    chosen = runs[runs["dataset"] == "MNIST"]["run_dir"]
+    places = list(product(range(-2, 3), range(-2, 3)))
+    values = {run: np.random.default_rng(number).uniform(size=(5, 5)) for number, run in enumerate(chosen)}
+    rows = [
+        {"run_dir": run, "shift": c, "row_shift": r, "accuracy_mean": values[run][r + 2, c + 2]}
+        for run in chosen
+        for r, c in places
+    ]
+    path = csv(tmp_path / "shift.csv", pd.DataFrame(rows).assign(accuracy_std=0.1, loss_mean=1.0))
+    main("plot_shift", "--evaluations", evaluations, "--shift", f"MNIST={path}", "--out", tmp_path)
+    assert (tmp_path / "shift.pdf").read_bytes().startswith(b"%PDF")
+    results = shift_results(runs, "MNIST", path)
+    maps = shift_map.mean_maps(results, "accuracy")
+    assert list(maps) == ["MNIST\nPerformer (Abs.)", "MNIST\nPerformer (Rel. S1)"]
+    for model, found in zip(("Performer", "RelativePerformer"), maps.values(), strict=True):
+        seeds = runs[(runs["model"] == model) & (runs["dataset"] == "MNIST")]["run_dir"]
+        np.testing.assert_allclose(found, np.mean([values[run] for run in seeds], axis=0))
+    image = shift_map.shift_map_figure(results, "accuracy").axes[0].images[0]
+    np.testing.assert_allclose(image.get_array(), maps["MNIST\nPerformer (Abs.)"])
+    assert list(image.get_extent()) == [-2.5, 2.5, 2.5, -2.5]
 
 
 def test_confusion_is_in_percent_of_the_images_of_a_class_over_all_seeds(tmp_path):
@@ -252,7 +488,8 @@ def test_a_label_that_the_dataset_does_not_have_is_refused(evaluations, tmp_path
 def test_cost_figure_has_a_mark_per_configuration_at_its_means(tmp_path):
     rows = [run_row(acc=acc, seed=seed) for seed, acc in ((1, 0.5), (2, 0.7))]
     described = describe(read_evaluations(csv(tmp_path / "evaluations.csv", rows)))
-    figure = plot_cost.cost_figure(described.assign(minutes=[1, 3], **{"test/acc": [0.5, 0.7], "n_parameters": 10}))
+    measured = {"minutes": [1, 3], "test/acc": [0.5, 0.7], "n_parameters": 10, "test_images": 100}
+    figure = plot_cost.cost_figure(described.assign(**measured))
     marks = [line.get_xydata().tolist() for panel in figure.axes for line in panel.lines if line.get_marker() == "o"]
     np.testing.assert_allclose(marks, [[[10, 0.6]], [[2, 0.6]]])
 
@@ -261,10 +498,10 @@ def test_shift_results_must_be_of_evaluated_runs_of_their_dataset(evaluations, t
     runs = describe(read_evaluations(evaluations))
     path = shift_csv(tmp_path / "shift.csv", ["logs/none"])
     with pytest.raises(UserError, match=r"shift\.csv: run logs/none is not among"):
-        shift_figure.shift_results(runs, "MNIST", path)
+        shift_results(runs, "MNIST", path)
     shift_csv(path, runs["run_dir"][runs["dataset"] == "MNIST"])
     with pytest.raises(UserError, match="given for FashionMNIST, but has runs of MNIST"):
-        shift_figure.shift_results(runs, "FashionMNIST", path)
+        shift_results(runs, "FashionMNIST", path)
 
 
 def test_malformed_evaluations_end_in_one_line_and_exit_code_2(tmp_path):
@@ -285,14 +522,28 @@ def test_words_in_place_of_numbers_and_runs_twice_are_refused(tmp_path):
         read_evaluations(path)
 
 
+@pytest.mark.parametrize("script", ["make_tables", "compare_models", "plot_accuracy"])
+def test_equal_runs_with_one_seed_are_not_two_samples(tmp_path, script):
+    rows = [run_row(seed=seed, rate=rate) for seed, rate in ((1, 1e-4), (1, "0.00010"), (2, 1e-4))]
+    rows[1] |= {"content_rel_attn": "False"}
+    path = csv(tmp_path / "evaluations.csv", [row | {"content_rel_attn": "false"} | row for row in rows])
+    again = f"{rows[0]['run_dir']} and {rows[1]['run_dir']} have equal options and the same seed: keep one of them"
+    with pytest.raises(UserError, match=re.escape(again)):
+        main(script, path, "--out", tmp_path)
+    others = [run_row(seed=seed, rate=1e-4) for seed in (2**32 - 1, 2**32 - 2)]
+    csv(path, [rows[0], rows[2], rows[1] | {"seed": ""}, *others])  # imported runs may have no seed
+    main(script, path, "--out", tmp_path)
+
+
 def test_baselines_have_no_embedding(tmp_path):
     rows = [run_row(), run_row("AlexNet", embedding="", experiment="baselines")]
     path = csv(tmp_path / "evaluations.csv", rows)
     main("make_tables", path, "--out", tmp_path)
     main("plot_accuracy", path, "--out", tmp_path)
     assert "| AlexNet |  | 90.00 | 1 |" in (tmp_path / "accuracy.md").read_text()
-    titles = plotting.rows_of_panels(describe(read_evaluations(path)), plotting.PANEL_ROWS)
-    assert [title for title, _ in titles] == ["grid\nlinear embedding", "baselines"]
+    curves = describe(read_evaluations(path)).assign(epoch=0, patience="0", **{"train/acc": 0.5, "val/acc": 0.5})
+    titles = [panel.get_title() for panel in plot_curves.curves_figure(curves).axes]
+    assert titles == ["MNIST, grid\nlinear embedding", "MNIST, baselines"]
 
 
 def test_models_differ_in_colour_line_and_marker():

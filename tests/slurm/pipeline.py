@@ -32,9 +32,13 @@ def project(tmp_path_factory) -> Path:
         source = REPOSITORY / name
         copy = shutil.copytree if source.is_dir() else shutil.copy2
         copy(source, folder / name)
+    profile = folder / "profiles/slurm/profile.yaml"
+    content = profile.read_text()
     if ACCOUNTING:
-        profile = folder / "profiles/slurm/profile.yaml"
-        profile.write_text(re.sub(r"^#(?! )|^#(?=  )", "", profile.read_text(), flags=re.MULTILINE))
+        content = re.sub(r"^#(?! )|^#(?=  )", "", content, flags=re.MULTILINE)
+    # torch does not see the GPUs that SLURM pretends to have: jobs request them, and train on the CPU
+    content = content.replace("    runtime: 2880\n", "    runtime: 2880\n    gpu: 1\n")
+    profile.write_text(content.replace("slurm_partition: gpu}", "slurm_partition: gpu, gpu: 1}"))
     pipeline = Pipeline(folder, "data", ["Performer"])
     pipeline.finish(pipeline.start("data/Digits.npz"))
     assert not pipeline.jobs()
@@ -44,10 +48,10 @@ def project(tmp_path_factory) -> Path:
 class Pipeline:
     """One configuration, and the runs of Snakemake on it."""
 
-    def __init__(self, project: Path, name: str, models: list[str], **options: Any) -> None:
+    def __init__(self, project: Path, name: str, models: list[str], gpus: int | str = "auto", **options: Any) -> None:
         self.project, self.name = project, name
         experiments = {"main": {"dataset": "Digits", "models": dict.fromkeys(models)}}
-        config = {"name": name, "options": TINY | options, "experiments": experiments, "gpus": 1}
+        config = {"name": name, "options": TINY | options, "experiments": experiments, "gpus": gpus}
         config |= {"shift": {"min_shift": 2}, "limit_test": 8}
         (project / f"{name}.yaml").write_text(yaml.safe_dump(config))
 
@@ -208,3 +212,21 @@ def test_killed_snakemake_loses_nothing(project):
         assert pipeline.epochs(model) == EVERY_EPOCH
     assert len(list(pipeline.run_dir("Performer").glob("events.out.tfevents.*"))) == 1
     assert (pipeline.run_dir("NoposPerformer") / "checkpoints/best.ckpt").stat().st_mtime_ns == best
+
+
+@pytest.mark.skipif(ACCOUNTING, reason="run without accounting")
+def test_a_job_that_finds_no_gpu_fails_in_one_line(project):
+    pipeline = Pipeline(project, "missing", ["Performer"], gpus=1, max_epochs=1)
+    assert pipeline.start(pipeline.target("Performer"), "--retries", "0").wait(timeout=240) != 0
+    said = [line for line in pipeline.log("Performer").splitlines() if "error" in line]
+    assert len(said) == 1
+    assert "1 GPU(s) requested, but torch" in said[0]
+
+
+@pytest.mark.skipif(ACCOUNTING, reason="run without accounting")
+def test_a_cluster_that_takes_gres_only(project):
+    pipeline = Pipeline(project, "gres", ["Performer"], max_epochs=1)
+    resources = ["--set-resources", "train:gpu=0", "train:gres='gpu:1'"]
+    pipeline.finish(pipeline.start(pipeline.target("Performer"), *resources))
+    (job_id,) = pipeline.jobs()
+    assert job(job_id)["TresPerNode"] == "gres:gpu:1"

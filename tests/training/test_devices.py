@@ -1,5 +1,6 @@
 """Several GPUs or processes: which process uses which device and which images."""
 
+import ctypes
 import os
 import select
 import subprocess
@@ -10,8 +11,9 @@ import torch
 
 from helpers import REPOSITORY
 from relative_performer.data.batches import Batches
+from relative_performer.errors import UserError
 from relative_performer.runs import folders
-from relative_performer.training.devices import visible
+from relative_performer.training.devices import pick_device, visible
 
 UUIDS = ["GPU-0a", "GPU-1b", "GPU-2c"]
 HOLDER = """
@@ -22,6 +24,44 @@ with hold(["GPU-a", "MIG-GPU-b/1/0"], int(sys.argv[2]), Path(sys.argv[1])) as he
     print(*held, flush=True)
     sys.stdin.read()
 """
+
+
+MEMORY = """
+import ctypes, sys, torch
+from relative_performer.training.devices import configure_cpu
+class Mallinfo(ctypes.Structure):  # struct mallinfo2 of malloc.h
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+mallinfo2 = ctypes.CDLL(None).mallinfo2
+mallinfo2.restype = Mallinfo
+if sys.argv[1] == "configured":
+    configure_cpu(1)
+def held():
+    return mallinfo2().arena + mallinfo2().hblkhd
+before = held()
+block = torch.empty(2**27)
+del block
+print(held() - before > 2**28)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="the C library has no mallinfo2")
+@pytest.mark.parametrize(("kind", "stays"), [("configured", "True"), ("plain", "False")])
+def test_freed_memory_stays_in_the_process(kind, stays):
+    with python(MEMORY, kind, stdout=subprocess.PIPE) as process:
+        assert process.communicate()[0].split() == [stays]
+
+
+def test_a_gpu_that_is_missing_is_refused_with_what_torch_sees(monkeypatch):
+    assert pick_device("cpu").type == "cpu"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert pick_device("auto").type == "cpu"
+    with pytest.raises(UserError, match=r"1 GPU\(s\) requested, but torch \S+, built for CUDA \S+, sees none"):
+        pick_device("cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("auto").type == pick_device("cuda", 2).type == "cuda"
+    with pytest.raises(UserError, match=r"3 GPU\(s\) requested, but torch sees 2; choose fewer, or the CPU"):
+        pick_device("cuda", 3)
 
 
 @pytest.mark.parametrize(

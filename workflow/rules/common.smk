@@ -1,11 +1,23 @@
-ACCELERATOR = "auto" if config["gpus"] else "cpu"
+GPUS = config["gpus"] if config["gpus"] != "auto" else min(1, len(gpus()))
+ACCELERATOR = {"auto": "auto", 0: "cpu"}.get(config["gpus"], "cuda")
 LIMIT_TEST = f"--limit_test {config['limit_test']}" if config["limit_test"] else ""
-MIN_SHIFT = f"--min_shift {config['shift']['min_shift']}"
-TABLES = ["accuracy", "differences", "reproduction"]
+SHIFT = config["shift"]
+MIN_SHIFT = f"--min_shift {SHIFT['min_shift']}"
+# nothing for the published shifts
+SHIFT_KIND = f" --axis {SHIFT['axis']}" * (SHIFT["axis"] != "columns") + " --circular" * SHIFT["circular"]
+TABLES = ["accuracy", "differences", "reproduction", "costs"]
 PUBLISHED = {
     kind: os.path.relpath(PROJECT / f"resources/published_{kind}.csv") for kind in ("evaluations", "shift", "cnn")
 }
+REFERENCE = Path(os.path.relpath(PROJECT / "resources/reference"))
+CLAIMS = "results/claims/tables"
 SUMMARIES = {key: f"{RESULTS}/runs/{'/'.join(key)}/summary.json" for key in RUNS}
+# exported models of the runs
+WEIGHTS = os.path.relpath(PROJECT / "resources/weights" / NAME)
+# The figures that compare runs stand in the folder of the configuration or, where one page cannot hold every experiment,
+# in a folder for each of them.
+FOLDERS = figure_folders(RUNS)
+EXPERIMENT = "" if "" in FOLDERS else "{experiment}/"
 # the first run of every model and dataset
 TRAINED = {(run["model"], run["dataset"]): SUMMARIES[key] for key, run in reversed(RUNS.items())}
 
@@ -73,3 +85,37 @@ def run_files(kind, dataset=None):
 
 def folder(files, up=1):
     return Path(files if isinstance(files, str) else files[0]).parents[up - 1]
+
+
+# the commands for the tables of a reference below resources/reference, as far as it has the files
+def reference_tables(folder):
+    evaluations = folder / "model_evaluations.csv"
+    given = f"--evaluations {evaluations}"
+    yield f"compare_published {evaluations} --published {PUBLISHED['evaluations']} --cnn {PUBLISHED['cnn']}"
+    if shifts := [f"{csv.stem.removesuffix('_shift')}={csv}" for csv in sorted(folder.glob("*_shift.csv"))]:
+        yield f"tabulate_shifts {given} --shift {' '.join(shifts)}"
+    for test in ("rows", "circular"):
+        if (csv := folder / f"{test}.csv").exists():
+            yield f"tabulate_shifts {given} --shift FashionMNIST16={csv} --name {test}"
+    if (times := folder / "training_times.csv").exists():
+        yield f"tabulate_costs {given} --times {times}"
+    if redrawn := [str(csv) for csv in sorted(folder.glob("*_redrawn.csv"))]:
+        yield f"tabulate_redraws {given} --redrawn {' '.join(redrawn)}"
+    if folder.name == "mini":
+        yield f"compare_reference {folder} --reference {folder}"
+
+
+def claims_tables(wildcards, input):
+    folders = [Path(csv).parent for csv in input.references if csv.endswith("model_evaluations.csv")]
+    tables = [(*command.split(" ", 1), folder.name) for folder in folders for command in reference_tables(folder)]
+    return " && ".join(f'python "$SCRIPTS"/{script}.py {words} --out {CLAIMS}/{name}' for script, words, name in tables)
+
+
+def folders_with(*datasets):
+    having = {experiment for (experiment, _), run in RUNS.items() if run["dataset"] in datasets}
+    return [name for name in FOLDERS if not name or name in having]
+
+
+def exported(wildcards):
+    chosen = {"model": wildcards.model, "dataset": wildcards.dataset}
+    return [f"{WEIGHTS}/{'/'.join(key)}" for key, options in RUNS.items() if chosen.items() <= options.items()]

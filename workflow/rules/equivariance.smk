@@ -1,8 +1,5 @@
-# the models with random features, on every dataset that can be shifted
-MEASURED = {
-    dataset: [m for m in MODELS if (m, dataset) in TRAINED and MODELS[m].has_option("key_stabilizer")]
-    for dataset in SHIFTED
-}
+# the models on every dataset whose content can be moved into a black border
+MEASURED = {name: [m for m in MODELS if (m, name) in TRAINED] for name in DATASETS if ALL_DATASETS[name].border}
 
 
 use rule test as measure_equivariance with:

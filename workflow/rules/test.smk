@@ -15,7 +15,7 @@ rule test:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=min(1, config["gpus"]),
+        gpu=min(1, GPUS),
         machine=f"--accelerator {ACCELERATOR} --data_path {DATA}",
     params:
         code=evaluation_code("test"),
@@ -40,4 +40,19 @@ use rule test as test_shifted with:
         benchmark_of("test_shifted/{experiment}/{run}")
     params:
         code=evaluation_code("shift_test"),
-        command=f"test_shifted.py {LIMIT_TEST} {MIN_SHIFT} --labels {' '.join(map(str, config['shift']['labels']))}",
+        command=f"test_shifted.py {LIMIT_TEST} {MIN_SHIFT} --labels {' '.join(map(str, SHIFT['labels']))}{SHIFT_KIND}",
+
+
+use rule test as test_redrawn with:
+    input:
+        data=data_file,
+        run=rules.train.output,
+    output:
+        csv=f"{RESULTS}/redrawn/{{experiment}}/{{run}}.csv",
+    log:
+        log_of("test_redrawn/{experiment}/{run}"),
+    benchmark:
+        benchmark_of("test_redrawn/{experiment}/{run}")
+    params:
+        code=evaluation_code("redraw_test"),
+        command=f"test_redrawn.py {LIMIT_TEST}",

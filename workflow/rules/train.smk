@@ -16,9 +16,9 @@ rule train:
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=2880,
-        gpu=config["gpus"],
+        gpu=GPUS,
         # a resource and not a parameter: another machine or folder of data must not make runs stale
-        machine=f"--accelerator {ACCELERATOR} --devices {max(1, config['gpus'])} --data_path {DATA}",
+        machine=f"--accelerator {ACCELERATOR} --devices {max(1, GPUS)} --data_path {DATA}",
     params:
         code=training_code,
         options=lambda wildcards: arguments(options_of(wildcards)),

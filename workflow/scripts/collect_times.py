@@ -1,4 +1,4 @@
-"""Collect the training times of runs in one CSV."""
+"""Collect the times and other costs of the training of runs in one CSV."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +11,18 @@ from relative_performer.files import write_csv
 from relative_performer.runs.folders import read_hparams, read_summary
 
 HPARAMS = ("accelerator", "devices", "threads")
-SUMMARY = ("epochs", "images_seen", "seconds")
+SUMMARY = ("epochs", "images_seen", "seconds", "core_seconds", "machine", "peak_bytes", "flop")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
-        description="Write the training time of every run: run_dir, " + ", ".join((*HPARAMS, *SUMMARY)) + ".\n"
-        "`seconds` is the time of all epochs, validation included, over all attempts. Unlike the numbers in the\n"
-        "other CSV files, it depends on the machine.",
+        description="Write what the training of every run cost: run_dir, accelerator, devices, threads, epochs,\n"
+        "images_seen, seconds, core_seconds, machine, peak_bytes, flop. `seconds` is the time of all epochs,\n"
+        "validation included, over all attempts. `core_seconds` is the CPU time of the process meanwhile. `machine`\n"
+        "is the GPU or the processor, and `peak_bytes` the largest memory of the GPU or of the process, both in the\n"
+        "last attempt. `flop` is the counted work of all training and validation images. A run that an earlier\n"
+        "version trained lacks the last three. Unlike the numbers in other CSV files, all but flop depend on the\n"
+        "machine.",
         epilog="example:\n  collect_times.py --out results/paper/training_times.csv results/paper/runs/*/*",
     )
     parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="run folder created by train.py")

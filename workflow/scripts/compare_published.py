@@ -12,24 +12,27 @@ from relative_performer.data import DATASETS
 from relative_performer.models import MODELS
 from relative_performer.results.intervals import STATISTICS, statistics_of
 from relative_performer.results.published import OPTIONS, read_published, unusual
-from relative_performer.results.read import in_order, read_evaluations
+from relative_performer.results.read import in_order, normal, read_evaluations
 from relative_performer.results.tables import OVER_SEEDS, number, percent, write_tables
 
 PLACE = ["model", "dataset", "embedding_type"]
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 BASELINE_EPOCHS = 20
+SECTIONS = {"full": "Run in full", "reduced": "Run at a smaller scale, so not a reproduction"}
+COMMAND = "`snakemake all --cores N --configfile config.yaml`"
 NOTE = (
     f"In percent. Ours: {OVER_SEEDS}. Published: one run. Difference: ours minus published. Within: whether the "
-    "published value is inside our interval. Status: full (trained to the end and tested, both on all images), reduced "
-    "(at the smaller scale that is given, so not a reproduction) or not run. content_rel_attn had no effect in the "
-    "authors' code. Its rows are compared with our runs without it and, marked intended, with our runs with it."
+    "published value is inside our interval. Full: trained to the end and tested, both on all images. Differs: what "
+    "our runs do not share with the published one. content_rel_attn had no effect in the authors' code. Its rows are "
+    "compared with our runs without it and with our runs in which it takes effect."
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         description="Write reproduction.csv (fractions), reproduction.md and reproduction.tex (percent; needs\n"
-        "booktabs). They list every published run with our runs of the same model, dataset, embedding and options.",
+        "booktabs). The CSV lists every published run with our runs of the same model, dataset, embedding and\n"
+        "options. The tables list those that we have, first the ones that ran in full.",
         epilog="example:\n"
         "  compare_published.py results/paper/model_evaluations.csv \\\n"
         "    --published resources/published_evaluations.csv --cnn resources/published_cnn.csv \\\n"
@@ -41,10 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the three files")
     options = parser.parse_args(arguments)
     table = reproduction(read_evaluations(options.evaluations), read_published(options.published, options.cnn))
-    sections = {name: _cells(table[table["dataset"] == name]) for name in in_order(table["dataset"], list(DATASETS))}
-    counts = ", ".join(f"{(table['status'] == name).sum()} {name}" for name in ("full", "reduced", "not run"))
-    note = f"{len(table)} rows: {counts}. {NOTE}"
-    write_tables(options.out / "reproduction", table, sections, "Our results and the published results", note)
+    ran = {heading: table[table["status"] == status] for status, heading in SECTIONS.items()}
+    sections = {heading: _cells(part) for heading, part in ran.items() if len(part)}
+    write_tables(options.out / "reproduction", table, sections, "Our results and the published results", _note(table))
+
+
+def _note(table: pd.DataFrame) -> str:
+    counts = {status: (table["status"] == status).sum() for status in (*SECTIONS, "not run")}
+    text = f"{len(table)} rows: {', '.join(f'{count} {status}' for status, count in counts.items())}."
+    if counts["not run"]:
+        text += f" {COMMAND} runs all of them, and reproduction.csv lists them."
+    return f"{text} {NOTE}" if counts["not run"] < len(table) else text
 
 
 def reproduction(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -112,14 +122,6 @@ def _normal(runs: pd.DataFrame, name: str) -> pd.Series:
     return runs[name].astype(str).map(normal).astype(str) if name in runs else pd.Series("", runs.index)
 
 
-def normal(text: str) -> str:
-    """Return the canonical spelling of a value: 5e-05 for 5e-5, false for False."""
-    try:
-        return f"{float(text):g}"
-    except ValueError:
-        return text.lower()
-
-
 def scale(run: Mapping[Hashable, Any]) -> str:
     """Return a description of how a run is smaller than a published one; empty for a full run."""
     return ", ".join(_reductions(run))
@@ -161,18 +163,26 @@ def _count(run: Mapping[Hashable, Any], name: str) -> int | None:
 
 
 def _cells(part: pd.DataFrame) -> list[list[str]]:
-    header = ["model", "options", "metric", "published", "ours", "seeds", "difference", "within", "status"]
-    return [header, *(_line(row) for row in part.to_dict("records"))]
+    datasets = in_order(part["dataset"], list(DATASETS))
+    lines = [_line(row) for name in datasets for row in part[part["dataset"] == name].to_dict("records")]
+    filled = [column for column in lines[0] if any(line[column] for line in lines)]
+    return [filled, *([line[column] for column in filled] for line in lines)]
 
 
-def _line(row: Mapping[Hashable, Any]) -> list[str]:
-    options = unusual(row)
-    marked = f"{options} (intended)" if row["comparison"] == "intended" else options
-    ours = percent(row, "ours_")
-    status = f"{row['status']}: {row['scale']}" if row["scale"] else row["status"]
-    numbers = [number(100 * row["published"]), ours, str(row["n_seeds"]), number(100 * row["difference"], True)]
-    within = {"true": "yes", "false": "no", "": "one seed" if row["status"] == "full" else ""}[row["within"]]
-    return [row["model"], marked, row["metric"], *numbers, within, status]
+def _line(row: Mapping[Hashable, Any]) -> dict[str, str]:
+    intended = "content_rel_attn takes effect" if row["comparison"] == "intended" else ""
+    return {
+        "dataset": row["dataset"],
+        "model": row["model"],
+        "options": unusual(row),
+        "metric": row["metric"],
+        "published": number(100 * row["published"]),
+        "ours": percent(row, "ours_"),
+        "seeds": str(row["n_seeds"]),
+        "difference": number(100 * row["difference"], True),
+        "within": {"true": "yes", "false": "no", "": "one seed" if row["status"] == "full" else ""}[row["within"]],
+        "differs": ", ".join(filter(None, (intended, row["scale"]))),
+    }
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Compare shift tests with reference results, and check whether the paper's claim holds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -11,22 +12,21 @@ from relative_performer.files import write_csv
 from relative_performer.models import MODELS
 from relative_performer.results.configurations import join, settings_of, varied_options
 from relative_performer.results.intervals import STATISTICS, statistics_of
-from relative_performer.results.read import read_csv, read_evaluations
+from relative_performer.results.read import read_evaluations, read_shift_test
+from relative_performer.results.shift_results import FAR_SHIFTS, shift_quantities
 from relative_performer.results.tables import OVER_SEEDS, markdown, number, percent, write_tables
 
 PLACE = ["experiment", "dataset", "model", "settings"]
-SHIFT = {"run_dir": str, "shift": int, "accuracy_mean": float}
-FAR, EDGE = 6, 8  # columns; the published shift test goes up to 8
-SHIFTS = range(-EDGE, EDGE + 1)
 QUANTITIES = {
     "center": "Accuracy at shift 0",
-    "lost": f"Accuracy lost: accuracy at shift 0 minus the mean over all shifts of at least {FAR} columns",
-    "left": f"Accuracy at shift −{EDGE}",
-    "right": f"Accuracy at shift +{EDGE}",
-    "skew": f"Accuracy at shift +{EDGE} minus accuracy at shift −{EDGE}",
+    "lost": f"Accuracy lost: accuracy at shift 0 minus the mean over all {FAR_SHIFTS}",
+    "left": "Accuracy at the largest shift to the left",
+    "right": "Accuracy at the largest shift to the right",
+    "skew": "Accuracy at the largest shift to the right minus accuracy at the largest shift to the left",
+    "all": "Accuracy over all classes, not shifted",
 }
 (ABSOLUTE,) = (name for name, model in MODELS.items() if model.positions == "absolute")
-RELATIVE = [name for name, model in MODELS.items() if model.positions == "relative"]
+RELATIVE = [name for name, model in MODELS.items() if model.positions == "relative" and model.published]  # the paper's
 LEAST_CENTER, LEAST_LOST, MOST_SHARE = 0.95, 0.30, 0.25
 EPILOG = f"""\
 example:
@@ -34,8 +34,8 @@ example:
 
 Both folders contain model_evaluations.csv and one DATASET_shift.csv per dataset, as the pipeline writes them. The claim
 holds if, on every dataset,
-  - {ABSOLUTE} and the relative models classify at least {LEAST_CENTER:.0%} of the unshifted images correctly,
-  - {ABSOLUTE} loses at least {100 * LEAST_LOST:.0f} points of accuracy, averaged over shifts of at least {FAR} columns,
+  - {ABSOLUTE} and the paper's relative models classify at least {LEAST_CENTER:.0%} of the unshifted images correctly,
+  - {ABSOLUTE} loses at least {100 * LEAST_LOST:.0f} points of accuracy, averaged over {FAR_SHIFTS},
   - the relative models lose at most {MOST_SHARE:.0%} of what {ABSOLUTE} loses,
   - the 95 % intervals over seeds of these two losses do not overlap.
 An experiment without {ABSOLUTE} is compared with the {ABSOLUTE} of another experiment on the same dataset.
@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--reference", type=Path, required=True, metavar="DIR", help="folder of the reference results")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the four files")
     options = parser.parse_args(arguments)
-    ours, theirs = summarize(options.results), summarize(options.reference)
+    theirs = summarize(options.reference)
+    ours = summarize(options.results, dict(zip(theirs["dataset"], theirs["edge"], strict=True)))
     table, claims = compare(ours, theirs, options.results, options.reference), judge(ours)
     sections = {"The claim": _claim_cells(claims)} | {
         title: _cells(table[table["quantity"] == name]) for name, title in QUANTITIES.items()
@@ -67,10 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f" ({part['holds'].sum()} of its {len(part)} parts do)")
 
 
-def summarize(folder: Path) -> pd.DataFrame:
-    """Return a row per experiment, dataset, model and setting, with n_seeds and the statistics of every quantity.
+def summarize(folder: Path, edges: Mapping[str, int] = MappingProxyType({})) -> pd.DataFrame:
+    """Return a row per experiment, dataset, model and setting, with n_seeds, edge and the statistics of every quantity.
 
-    Raises UserError if a file is missing or malformed, or a run lacks a shift.
+    edge is the largest shift that is used, by dataset: that in `edges` or, where a dataset is not in it, the largest
+    one that was tested. Raises UserError if a file is missing or malformed, or a run lacks a shift.
     """
     runs = read_evaluations(folder / "model_evaluations.csv")
     parts = [
@@ -81,23 +83,14 @@ def summarize(folder: Path) -> pd.DataFrame:
     rows = []
     for dataset, part in runs.groupby("dataset", observed=True):
         path = folder / f"{dataset}_shift.csv"
-        shifts = join(part, read_csv(path, SHIFT, once=("run_dir", "shift")), path)
-        accuracies = shifts.pivot(index="run_dir", columns="shift", values="accuracy_mean")
-        accuracies = accuracies.reindex(index=part["run_dir"], columns=SHIFTS)
-        for shift, column in accuracies.items():
-            if len(lacking := column.index[column.isna()]):
-                raise UserError(f"{path}: run {lacking[0]} lacks shift {shift}: test it with --min_shift {EDGE}")
-        rows.append(part.merge(_quantities(accuracies), on="run_dir"))
+        shifts = join(part[["run_dir"]], read_shift_test(path, ["accuracy_mean"]), path)
+        if shifts["row_shift"].any() or shifts["circular"].any():
+            raise UserError(f"{path}: the claim is about shifts along columns: test without --axis and --circular")
+        rows.append(shift_quantities(part.assign(all=part["test/acc"]), shifts, path, edges.get(str(dataset), 0)))
     grouped = pd.concat(rows).groupby(PLACE, observed=True)
-    summary = grouped.agg(n_seeds=("seed", "nunique"), **statistics_of(*QUANTITIES)).reset_index()
+    counts = grouped.agg(n_seeds=("seed", "nunique"), edge=("edge", "first"))
+    summary = counts.join(grouped.agg(**statistics_of(*QUANTITIES))).reset_index()
     return summary.astype(dict.fromkeys(PLACE, str))  # the categories of the two folders may differ
-
-
-def _quantities(accuracies: pd.DataFrame) -> pd.DataFrame:
-    center, left, right = (accuracies[shift] for shift in (0, -EDGE, EDGE))
-    far = accuracies[[shift for shift in SHIFTS if abs(shift) >= FAR]].mean(axis=1)
-    quantities = {"center": center, "lost": center - far, "left": left, "right": right, "skew": right - left}
-    return pd.DataFrame(quantities).reset_index()
 
 
 def compare(ours: pd.DataFrame, theirs: pd.DataFrame, results: Path, reference: Path) -> pd.DataFrame:

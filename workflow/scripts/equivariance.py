@@ -1,4 +1,4 @@
-"""Measure how far a trained model is from translational equivariance, separately for each cause."""
+"""Measure how far a model is from translational equivariance, separately for each cause."""
 
 from pathlib import Path
 
@@ -11,18 +11,23 @@ example:
 Test images of all classes with room for MIN_SHIFT columns on both sides (the first 64, or --limit_test) are shifted by
 -MIN_SHIFT to +MIN_SHIFT columns. The CSV has one row per variant of the model and shift. consistency is the fraction of
 images whose predicted class stays the same. change_mean and change_max are the mean and maximum change of the logits
-over images, in units of the spread of the unshifted logits. Each variant also has the options of the variants above it:
+over images, in units of the spread of the unshifted logits. The variants, of which a model has those that apply to it:
   as trained             as test_shifted.py tests it
   stabiliser per image   --key_stabilizer head: an image's logits depend on no other image
-  class token nowhere    --class_position none, for models with this option
-  exact softmax          --no_projection, for models with this option: only positions and the image border remain
-  redrawn                new random features, 1 to 16 times as many, three draws each; only the two largest shifts
+  class token nowhere    also --class_position none
+  circular shifts        also --circular, for models with this option, which removes the image border; pixels that leave
+                         the image enter on the other side, and the shifts go once around the image
+  exact softmax          as the first three, and --no_projection: only positions and the image border remain
+  redrawn                as the first three, with new random features, 1 to 16 times as many, three draws each; only
+                         the two largest shifts
+A circular shift by at most MIN_SHIFT columns moves these images like any other shift. Further ones part the content.
 """
 
 
 def main() -> None:
     parser = test_parser(__doc__, EPILOG)
     parser.add_min_shift(default=8)
+    parser.add_argument("--random_weights", action="store_true", help="measure newly initialised weights instead")
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="run folder created by train.py")
     arguments = parser.parse_args()
 
@@ -33,7 +38,8 @@ def main() -> None:
 
     with ready(arguments.accelerator, arguments.threads) as device:
         trained = TrainedRun(arguments.run_dir, arguments.data_path, device)
-        write_csv(arguments.output, equivariance(trained, arguments.min_shift, arguments.limit_test or 64))
+        count = arguments.limit_test or 64
+        write_csv(arguments.output, equivariance(trained, arguments.min_shift, count, arguments.random_weights))
 
 
 if __name__ == "__main__":

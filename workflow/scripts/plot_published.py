@@ -12,7 +12,7 @@ from relative_performer.results.shift_figure import shift_figure
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(
         description="Draw shift.pdf and shift.png from the published numbers: accuracy over shift, with one panel per\n"
-        "dataset and one line per model, and a band of one standard deviation over test images.",
+        "dataset and one line per model. A band is the Wilson 95 % interval over test images.",
         epilog="example:\n  plot_published.py resources/published_shift.csv --out figures/published",
     )
     parser.add_argument("shifts", type=Path, metavar="SHIFTS.csv", help="one row per dataset, model and shift")

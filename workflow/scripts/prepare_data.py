@@ -18,8 +18,9 @@ examples:
 FILE has to be named DATASET.npz. It is an uncompressed npz file with two arrays for each split (train, val and test):
   SPLIT_images   uint8 (N, h, w, c), rows from the top; 32x32 pixels, c = 3 for CIFAR10 and 1 otherwise
   SPLIT_labels   int64 (N,), the class
-Images of 28x28 pixels are enlarged to 32x32 (bilinear). The validation split has 5,000 training
-images, drawn with seed 42. Digits is split into 1,297 training, 250 validation and 250 test images.
+Images of 28x28 pixels are enlarged to 32x32 (bilinear). MNIST16 and FashionMNIST16 have 16x16 pixels, each the mean of
+2x2 pixels of MNIST or FashionMNIST. The validation split has 5,000 training images, drawn with seed 42. Digits is split
+into 1,297 training, 250 validation and 250 test images.
 
 Archives are checked by MD5 and kept. A second call therefore downloads nothing, and an interrupted download is resumed.
 A mirror has the archives as mnist/train-images-idx3-ubyte.gz, cifar10/cifar-10-python.tar.gz and so on, or directly in
@@ -33,8 +34,8 @@ def main() -> None:
     from relative_performer.data.prepared import SPLITS, save
 
     out = arguments.out
-    folder = arguments.download_dir or out.parent / "archives" / arguments.dataset
     entry = DATASETS[arguments.dataset]
+    folder = arguments.download_dir or out.parent / "archives" / (entry.half_of or entry).name
     arrays = prepare(entry, folder, arguments.mirror, dict(arguments.md5), arguments.timeout)
     save(arrays, out)
     counts = ", ".join(f"{len(arrays[f'{split}_labels']):,} {split}" for split in SPLITS)
@@ -58,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
         "--download_dir",
         metavar="DIR",
         type=Path,
-        help="where to keep the archives (default: archives/DATASET beside FILE)",
+        help="where to keep the archives (default: archives/DATASET beside FILE; MNIST16 shares MNIST's)",
     )
     parser.add_argument(
         "--timeout",

@@ -24,7 +24,7 @@ def main() -> None:
 
     from relative_performer.evaluation.attention_maps import attention_maps
     from relative_performer.files import write_csv
-    from relative_performer.runs.checkpoints import load_run
+    from relative_performer.runs.load import load_run
 
     _, model = load_run(arguments.run_dir)
     table = attention_maps(model, arguments.radius)

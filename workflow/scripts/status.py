@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from relative_performer.cli import ArgumentParser, run
-from relative_performer.config.grid import expand
+from relative_performer.config.grid import expand, figure_folders
 from relative_performer.config.validate import read_configs
+from relative_performer.data import DATASETS
 from relative_performer.errors import UserError
+from relative_performer.models import MODELS
 from relative_performer.runs.folders import find_results, find_runs
 from relative_performer.runs.progress import STATES, describe
 
@@ -24,6 +26,7 @@ progress every 10 seconds, or after each step if a step takes longer. `seen` is 
 follows from max_epochs and max_steps.
 """
 COLUMNS = ("run", "state", "host", "seen", "epoch", "step", "val/acc", "best", "images/s")
+TESTS = ("evaluations", "confusion", "shift")
 TIMES = ("epoch end", "soonest end", "latest end")
 
 
@@ -37,14 +40,33 @@ def main() -> None:
     others: list[Path] = []
     if configs := [path for path in paths if not path.is_dir()]:
         config = read_configs(configs)
-        runs = find_results(config["name"]) / "runs"
-        wanted = {runs.joinpath(*names) for names in expand(config)}
-        others = sorted(set(find_runs(runs)) - wanted)
-        found |= wanted
+        results, runs = find_results(config["name"]), expand(config)
+        others = leftovers(results, results.parents[1] / "figures" / config["name"], runs)
+        found |= {results.joinpath("runs", *names) for names in runs}
     now = time.time()
     print(report({run_dir: describe(run_dir, now) for run_dir in sorted(found)}))
     if others:
         print("not in the configuration:", *others, sep="\n  ")
+
+
+def leftovers(results: Path, figures: Path, runs: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[Path]:
+    """Return the folders and files of runs, models, datasets or experiments that are not among `runs`, sorted by path.
+
+    results, figures: folders of the configuration. runs: options by experiment and name.
+    """
+    found = [path for path in find_runs(results / "runs") if path.parts[-2:] not in runs]
+    tests = (path for kind in TESTS for path in results.glob(f"{kind}/*/*.csv"))
+    found += [path for path in tests if (path.parent.name, path.stem) not in runs]
+    drawn = [*figures.glob("**/*.p[dn][fg]")]
+    folders = {figures / name for name in figure_folders(runs)}
+    compare = [path for path in drawn if not path.stem.startswith(("attention_", "equivariance_"))]
+    found += [path for path in compare if path.parent not in folders]
+    for path in [*results.glob("*.csv"), *results.glob("*/*.csv"), *drawn]:
+        words = set(path.stem.split("_"))
+        models, datasets = words & MODELS.keys() or MODELS, words & DATASETS.keys() or DATASETS
+        if not any(run["model"] in models and run["dataset"] in datasets for run in runs.values()):
+            found.append(path)
+    return sorted({*found})
 
 
 def report(described: Mapping[Path, Mapping[str, Any]]) -> str:

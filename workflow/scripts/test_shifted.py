@@ -4,7 +4,6 @@ from pathlib import Path
 
 from relative_performer.cli import class_label, run, test_parser
 from relative_performer.data.axes import AXES
-from relative_performer.options import choice
 
 EPILOG = """\
 example:
@@ -16,7 +15,7 @@ given classes that have room for MIN_SHIFT columns on both sides. They are shift
 (right) columns. The vacated columns become black, and nothing is cut off. The CSV has one row per run and shift with
 run_dir, shift, accuracy_mean, accuracy_std, loss_mean and loss_std. Means and standard deviations are over images. With
 --axis rows or both there is also a column row_shift (negative: upwards). With --axis both there is one row per run and
-pair of shifts.
+pair of shifts. With --circular there is also a column circular.
 """
 
 
@@ -24,11 +23,9 @@ def main() -> None:
     parser = test_parser(__doc__, EPILOG)
     parser.add_argument("--labels", type=class_label, nargs="+", default=[1], metavar="L", help="classes (default 1)")
     parser.add_min_shift(default=10)
-    axes = "{" + ",".join(AXES) + "}"
-    axis = choice("axis", tuple(AXES))
-    parser.add_argument("--axis", type=axis, default="columns", metavar=axes, help="default columns")
-    circular_help = "shift circularly: pixels that leave on one side enter on the other, and no image needs room"
-    parser.add_argument("--circular", action="store_true", help=circular_help)
+    parser.add_axis(tuple(AXES))
+    text = "in run_dir, name the run that an exported model comes from, instead of its own folder"
+    parser.add_argument("--original_run_dir", action="store_true", help=text)
     parser.add_argument("run_dirs", type=Path, nargs="+", metavar="RUN_DIR", help="folders of trained runs")
     arguments = parser.parse_args()
 
@@ -41,8 +38,14 @@ def main() -> None:
 
     shifted = (arguments.labels, arguments.min_shift, arguments.limit_test, arguments.axis, arguments.circular)
     with ready(arguments.accelerator, arguments.threads) as device:
-        runs = (TrainedRun(run_dir, arguments.data_path, device) for run_dir in arguments.run_dirs)
-        write_csv(arguments.output, pd.concat(shift_test(run, *shifted) for run in runs))
+        tables = []
+        for run_dir in arguments.run_dirs:
+            trained = TrainedRun(run_dir, arguments.data_path, device)
+            table = shift_test(trained, *shifted)
+            original = trained.hparams.get("exported_from", str(run_dir))
+            tables.append(table.assign(run_dir=original) if arguments.original_run_dir else table)
+        results = pd.concat(tables)
+        write_csv(arguments.output, results.assign(circular=True) if arguments.circular else results)
 
 
 if __name__ == "__main__":

@@ -51,13 +51,13 @@ def main() -> None:
     from relative_performer.files import checksum
     from relative_performer.runs.folders import CODE, open_run, read_summary
     from relative_performer.runs.provenance import code_checksum, dataset_facts, record_attempt
-    from relative_performer.training.devices import device_name, hold_gpus, pick_device, set_threads
+    from relative_performer.training.devices import configure_cpu, device_name, hold_gpus, pick_device
     from relative_performer.training.failures import as_user_errors, record_failure
     from relative_performer.training.train import train
 
     device = pick_device(hparams["accelerator"], hparams["devices"])
     hparams["accelerator"] = device.type
-    set_threads(hparams["threads"])
+    configure_cpu(hparams["threads"])
     arrays = load(DATASETS[hparams["dataset"]], data_path)
     hparams["data_sha256"] = checksum(data_path / f"{hparams['dataset']}.npz")
     hparams["threads"] = torch.get_num_threads()

@@ -4,15 +4,22 @@
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from relative_performer.data import DATASETS
 from relative_performer.models import MODELS, build_model
+
+if TYPE_CHECKING:
+    from relative_performer.data import DATASETS
+    from relative_performer.runs.load import load_model
 
 __all__ = ["DATASETS", "MODELS", "build_model", "load_model"]
 
+# Importing torch takes seconds, which commands that only read CSV files need not wait for. An exported model can be
+# loaded where only torch and safetensors are installed, and the datasets need NumPy.
+_PLACES = {"DATASETS": "relative_performer.data", "load_model": "relative_performer.runs.load"}
+
 
 def __getattr__(name: str) -> object:
-    # importing torch takes seconds, which commands that only read CSV files need not wait for
-    if name == "load_model":
-        return import_module("relative_performer.runs.checkpoints").load_model
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,10 +38,21 @@ class ArgumentParser(argparse.ArgumentParser):
         names = ", ".join(DATASETS)
         self.add_argument("dataset", type=choice("dataset", DATASETS), metavar="DATASET", help=names)
 
+    def add_experiment(self) -> None:
+        """Add the option for the experiment of a figure."""
+        self.add_argument("--experiment", metavar="NAME", help="draw this experiment only (default: all)")
+
     def add_min_shift(self, default: int) -> None:
         """Add the option for the largest shift."""
         text = f"largest shift; the name is from the paper's code (default {default})"
         self.add_argument("--min_shift", type=integer(1, LARGEST_SHIFT), default=default, metavar="M", help=text)
+
+    def add_axis(self, axes: Sequence[str]) -> None:
+        """Add the options for the kind of shift: along which of `axes`, and whether circular."""
+        names = "{" + ",".join(axes) + "}"
+        self.add_argument("--axis", type=choice("axis", axes), default="columns", metavar=names, help="default columns")
+        text = "shift circularly: pixels that leave on one side enter on the other, and no image needs room"
+        self.add_argument("--circular", action="store_true", help=text)
 
 
 def test_parser(description: str | None, epilog: str) -> ArgumentParser:

@@ -9,6 +9,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from relative_performer.data import datasets
+from relative_performer.data.axes import AXES
 from relative_performer.data.dataset import Dataset
 
 
@@ -20,4 +21,9 @@ def _entries() -> dict[str, Dataset]:
 
 DATASETS: Mapping[str, Dataset] = _entries()
 MOST_CLASSES = max(len(entry.classes) for entry in DATASETS.values())
-LARGEST_SHIFT = max(entry.largest_shift for entry in DATASETS.values())
+LARGEST_SHIFT = max(entry.largest_shift(axis) for entry in DATASETS.values() for axis in AXES)
+
+
+def whole(name: str) -> Dataset | None:
+    """Return the dataset of which the dataset `name` has the images at half their side, if it is such a dataset."""
+    return DATASETS[name].half_of if name in DATASETS else None

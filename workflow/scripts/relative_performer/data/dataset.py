@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from relative_performer.data.axes import AXES
+
 Split = tuple[np.ndarray, np.ndarray]  # images (N, h, w, c) uint8 and labels (N,) int64
 
 
@@ -40,6 +42,8 @@ class Dataset:
     """The names of the archives, with their MD5."""
     archive_bytes: int = 0
     """The size of all archives together."""
+    half_of: "Dataset | None" = None
+    """The dataset whose archives this one shares, and whose images it has at half their side."""
     order: int = 1000
     """The position in lists, tables and figures, in ascending order; equal values are sorted by name."""
 
@@ -48,10 +52,9 @@ class Dataset:
         """The shape (h, w, c) of an image."""
         return self.height, self.width, self.channels
 
-    @property
-    def largest_shift(self) -> int:
-        """The largest shift, in pixels, for which an image can have room on both sides; 0 without a border."""
-        return (max(self.height, self.width) - 1) // 2 if self.border else 0
+    def largest_shift(self, axis: str) -> int:
+        """Return the largest shift along `axis`, in pixels, for which an image can have room on both sides."""
+        return (min(self.shape[dimension - 1] for dimension in AXES[axis]) - 1) // 2
 
     @property
     def prepared_bytes(self) -> int:

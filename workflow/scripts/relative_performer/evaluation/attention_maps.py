@@ -14,7 +14,8 @@ from relative_performer.models import find_model
 def attention_maps(model: nn.Module, radius: int) -> pd.DataFrame:
     """Return a table with layer, head, row, column (both −radius to radius) and weight.
 
-    weight is the attention divided by an equal share, the mean of its map.
+    weight is the attention divided by an equal share, the mean absolute value of its map. Only rotary attention has
+    values below 0.
 
     Raises UserError for a model without relative positions.
     """
@@ -25,7 +26,7 @@ def attention_maps(model: nn.Module, radius: int) -> pd.DataFrame:
     offsets = range(-radius, radius + 1)
     tables = []
     for layer, maps in enumerate(layers):  # (heads, n, n)
-        for head, share in enumerate(maps / maps.mean((-1, -2), keepdim=True), first_head):
+        for head, share in enumerate(maps / maps.abs().mean((-1, -2), keepdim=True), first_head):
             table = pd.DataFrame(product(offsets, offsets), columns=["row", "column"])
             tables.append(table.assign(weight=share.flatten().numpy(), layer=layer, head=head))
     return pd.concat(tables)[["layer", "head", "row", "column", "weight"]]

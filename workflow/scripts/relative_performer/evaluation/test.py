@@ -9,8 +9,8 @@ import torch
 from relative_performer.config.options import OPTIONS
 from relative_performer.data.batches import subset
 from relative_performer.evaluation.trained_run import TrainedRun
-from relative_performer.runs.checkpoints import former_name
 from relative_performer.runs.folders import read_summary
+from relative_performer.runs.weights import former_name
 
 # as in the authors' table
 PUBLISHED_COLUMNS = [

@@ -12,11 +12,11 @@ from relative_performer.data.batches import model_input
 from relative_performer.data.prepared import load
 from relative_performer.errors import UserError
 from relative_performer.files import checksum
-from relative_performer.runs.checkpoints import load_run
+from relative_performer.runs.load import load_run
 
 
 class TrainedRun:
-    """The trained model of a run folder, with the weights to test, and its dataset."""
+    """The trained model of a run folder or an exported folder, with the weights to test, and its dataset."""
 
     def __init__(self, run_dir: Path, data_path: Path | None, device: torch.device) -> None:
         self.run_dir = run_dir

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from relative_performer.ops.dropout import Dropout
-from relative_performer.ops.favor import Operand, draw_projection_matrix, favor_attention
+from relative_performer.ops.favor import favor_attention
+from relative_performer.ops.random_features import Operand, draw_projection_matrix
 
 
 def split_heads(x: Tensor, head_dim: int) -> Tensor:

@@ -31,7 +31,7 @@ class Model:
     """Raises ValueError for option values that do not fit together."""
     label: str = ""
     """The label in figures; the name if empty."""
-    color: str = "#CC79A7"
+    color: str = "#7A3B00"
     linestyle: LineStyle = (0, (5, 1))
     marker: str = "v"
     order: int = 1000
@@ -49,7 +49,7 @@ class Model:
     authors_parameters: tuple[tuple[str, str], ...] = ()
     """Patterns of parameter names in the authors' code that only this model has, and their replacements."""
     published: Mapping[str, str] = field(default_factory=dict)
-    """Option values of the published runs that the published tables do not give."""
+    """Option values of the published runs that the published tables do not give. Empty: a model outside the paper."""
 
     @property
     def title(self) -> str:

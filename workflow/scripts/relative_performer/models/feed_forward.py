@@ -6,7 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from relative_performer.ops.dropout import Dropout, draw_bits, keep_mask, scale
+from relative_performer.ops.dropout import Dropout, drop_mask, scale
+from relative_performer.ops.forms import is_plain
+
+DROPPED = -1e30
 
 
 class FeedForward(nn.Module):
@@ -24,7 +27,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, Q, D) to (B, Q, D)."""
-        if x.is_cuda:
+        if is_plain(x):
             return self.outer(self.dropout(gelu(self.inner(x))))
         weights = [self.inner.weight, self.inner.bias, self.outer.weight, self.outer.bias]
         if torch.is_autocast_enabled("cpu"):
@@ -33,38 +36,32 @@ class FeedForward(nn.Module):
 
 
 class _FeedForward(torch.autograd.Function):
+    """Elements that dropout sets to zero are DROPPED before the GELU, where it and its derivative are exactly zero."""
+
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, x: Tensor, inner: Tensor, inner_bias: Tensor, outer: Tensor, outer_bias: Tensor, p: float
     ) -> Tensor:
         hidden, out = x.new_empty(*x.shape[:-1], len(inner)), torch.empty_like(x)
-        bits = draw_bits(hidden.shape) if p else None
         outer = outer * scale(p)  # scaling the weights is cheaper than scaling the activations
         for i in range(len(x)):
-            torch.addmm(inner_bias, x[i], inner.T, out=hidden[i])
-            activated = gelu(hidden[i])
-            if bits is not None:
-                activated *= keep_mask(bits[i], p, x.dtype)
-            torch.addmm(outer_bias, activated, outer.T, out=out[i])
-        ctx.save_for_backward(x, inner, outer, hidden, bits)
+            bias = torch.add(inner_bias, drop_mask(p, hidden[i]), alpha=DROPPED, out=hidden[i]) if p else inner_bias
+            torch.addmm(bias, x[i], inner.T, out=hidden[i])
+            torch.addmm(outer_bias, gelu(hidden[i]), outer.T, out=out[i])
+        ctx.save_for_backward(x, inner, outer, hidden)
         ctx.p = p
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        x, inner, outer, hidden, bits = ctx.saved_tensors
+        x, inner, outer, hidden = ctx.saved_tensors
         grad, grad_x = grad.contiguous(), torch.empty_like(x)
         dtype = torch.promote_types(x.dtype, torch.float32)
         grad_inner, grad_outer = (torch.zeros_like(weight, dtype=dtype) for weight in (inner, outer))
         grad_inner_bias = grad_inner.new_zeros(len(inner))
         for i in range(len(x)):
-            activated, grad_hidden = gelu(hidden[i]), grad[i] @ outer
-            if bits is not None:
-                mask = keep_mask(bits[i], ctx.p, x.dtype)
-                activated *= mask
-                grad_hidden *= mask
-            grad_outer += grad[i].T @ activated
-            grad_hidden = torch.ops.aten.gelu_backward(grad_hidden, hidden[i])
+            grad_outer += grad[i].T @ gelu(hidden[i])
+            grad_hidden = torch.ops.aten.gelu_backward(grad[i] @ outer, hidden[i])
             grad_inner += grad_hidden.T @ x[i]
             grad_inner_bias += grad_hidden.sum(0)
             torch.mm(grad_hidden, inner, out=grad_x[i])

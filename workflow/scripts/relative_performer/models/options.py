@@ -23,14 +23,18 @@ KEY_STABILIZER = Option(
     "batch",
     "maximum that is subtracted from the keys' exponents: over the batch (as published), or per image and head",
 )
+FEATURE_REDRAW_INTERVAL = Option(
+    "feature_redraw_interval",
+    positive_int,
+    1000,
+    "training steps without a redraw of the random features; the next step redraws them",
+)
 FAVOR = (
-    Option(
-        "feature_redraw_interval",
-        positive_int,
-        1000,
-        "training steps without a redraw of the random features; the next step redraws them",
-    ),
+    FEATURE_REDRAW_INTERVAL,
     Option("no_projection", bool, False, "exact softmax attention instead of random features"),
+)
+CIRCULAR = Option(
+    "circular", bool, False, "opposite edges of the image are neighbours, so that circular shifts change nothing"
 )
 # option values of the published Performers that the published tables do not give
 PUBLISHED = {
@@ -40,10 +44,16 @@ PUBLISHED = {
 }  # fmt: skip
 
 
-def check_heads(options: Mapping[str, Any]) -> None:
-    """Raise ValueError unless `dim` divides into heads that have random features."""
+def check_dim(options: Mapping[str, Any]) -> None:
+    """Raise ValueError unless `dim` divides into heads."""
     dim, heads = options["dim"], options["heads"]
     if dim % heads:
         raise ValueError(f"dim {dim} is not divisible by heads {heads}")
+
+
+def check_heads(options: Mapping[str, Any]) -> None:
+    """Raise ValueError unless `dim` divides into heads that have random features."""
+    check_dim(options)
+    dim, heads = options["dim"], options["heads"]
     if dim < 2 * heads:
         raise ValueError(f"dim {dim} over {heads} heads leaves a width of 1, which has no random features")

@@ -32,6 +32,8 @@ class ImageTransformer(nn.Module):
         super().__init__()
         self.feature_redraw_interval: int | None = vars(o).get("feature_redraw_interval")
         self.calls_since_redraw = 0
+        # a hook, so that a compiled forward has no count, whose every value would be compiled anew
+        self.register_forward_pre_hook(ImageTransformer.count_call)
         self.embedding = build_embedding(o.embedding_type, in_features, o.dim)
         self.class_query = nn.Parameter(torch.randn(o.dim))
         self.blocks = nn.ModuleList(Block(self.build_attention(o), o.dim, o.ff_dropout) for _ in range(o.depth))
@@ -46,8 +48,6 @@ class ImageTransformer(nn.Module):
         """Map images (B, h, w, c) to logits (B, classes); raises ValueError for another number of dimensions."""
         if images.ndim != 4:
             raise ValueError(f"images must be (B, h, w, c), not {tuple(images.shape)}")
-        if self.training:
-            self.count_call()
         height, width = images.shape[1:3]
         pixels = self.embedding(images).flatten(1, 2)  # (B, h·w, D)
         tokens, position = self.add_class_token(pixels, height, width)  # (B, N, D)
@@ -61,9 +61,9 @@ class ImageTransformer(nn.Module):
         class_token = self.class_query.to(pixels.dtype).expand(len(pixels), 1, -1)
         return torch.cat([class_token, pixels], dim=1), None
 
-    def count_call(self) -> None:
-        """Count a training call, and redraw the random features when they are due."""
-        if self.feature_redraw_interval is None:
+    def count_call(self, inputs: object = None) -> None:
+        """Count a call of the model in training, and redraw the random features when they are due."""
+        if not self.training or self.feature_redraw_interval is None:
             return
         if self.calls_since_redraw < self.feature_redraw_interval:
             self.calls_since_redraw += 1

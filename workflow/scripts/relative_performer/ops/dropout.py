@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+
+from relative_performer.ops.forms import is_plain
 
 LEVELS = 2**16
 
@@ -22,7 +23,9 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and self.p):
             return x
-        return dropout(x, self.p) if x.is_cuda else _Dropout.apply(x, draw_bits(x.shape), self.p)
+        return (
+            torch.native_dropout(x, self.p, True)[0] if is_plain(x) else _Dropout.apply(x, draw_bits(x.shape), self.p)
+        )
 
 
 class _Dropout(torch.autograd.Function):
@@ -40,13 +43,17 @@ class _Dropout(torch.autograd.Function):
 def draw_bits(shape: torch.Size) -> Tensor:
     """Draw uniform random int16 numbers on the CPU, the input of `keep_mask`."""
     bits = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # 4 numbers each
-    # copied, since a compiled model cannot save a view with another dtype
-    return bits.view(torch.int16)[: shape.numel()].view(shape).clone()
+    return bits.view(torch.int16)[: shape.numel()].view(shape)
 
 
 def keep_mask(bits: Tensor, p: float, dtype: torch.dtype) -> Tensor:
     """Return 1 for the elements to keep, else 0; as `dtype`, since products with bool are slow on a CPU."""
     return torch.ge(bits, round(p * LEVELS) - LEVELS // 2, out=torch.empty(bits.shape, dtype=dtype))
+
+
+def drop_mask(p: float, out: Tensor) -> Tensor:
+    """Return 1 for the elements to set to zero, else 0, in `out`; the others are those that `keep_mask` keeps."""
+    return torch.lt(draw_bits(out.shape), round(p * LEVELS) - LEVELS // 2, out=out)
 
 
 def scale(p: float) -> float:

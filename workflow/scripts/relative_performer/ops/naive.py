@@ -56,3 +56,17 @@ def weighted_ring_sum(weights: Tensor, v: Tensor) -> Tensor:
             if distance < weights.shape[-1]:
                 out[i] = out[i] + weights[i][distance] * v[j]
     return out
+
+
+def rotary_weights(phi_q: Tensor, phi_k: Tensor, angles: Tensor) -> Tensor:
+    """Return the weights (B, H, N, N) of the numerator of rotary attention; the class token is the first token.
+
+    Pairs of pixels have the weight (R_i phi(q_i))·(R_j phi(k_j)). R_i is block diagonal, with a rotation by one of the
+    angles (H, N − 1, m/2) in each block. Pairs with the class token have the weight phi(q_i)·phi(k_j).
+    """
+    cos, sin = angles.cos(), angles.sin()
+    blocks = torch.stack([torch.stack([cos, -sin], dim=-1), torch.stack([sin, cos], dim=-1)], dim=-2)
+    rotated_q, rotated_k = ((blocks @ phi[:, :, 1:].unflatten(-1, (-1, 2, 1))).flatten(-3) for phi in (phi_q, phi_k))
+    weights = phi_q @ phi_k.mT
+    pixels = torch.cat([weights[:, :, 1:, :1], rotated_q @ rotated_k.mT], dim=-1)
+    return torch.cat([weights[:, :, :1], pixels], dim=-2)

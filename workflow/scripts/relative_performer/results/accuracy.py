@@ -7,13 +7,13 @@ import pandas as pd
 from relative_performer.results.configurations import varied_options
 from relative_performer.results.intervals import statistics_of
 from relative_performer.results.read import PLACE, read_evaluations
-from relative_performer.results.tables import OVER_SEEDS, percent, write_tables
+from relative_performer.results.tables import OVER_SEEDS, by_dataset, percent, write_tables
 
 
 def write_accuracies(evaluations: Path, out: Path) -> None:
     """Write OUT/accuracy.{csv,md,tex} from a CSV file with one row per run."""
     summary = summarize(read_evaluations(evaluations))
-    sections = {str(name): _cells(part) for name, part in summary.groupby("experiment", observed=True)}
+    sections = {str(name): cells(part) for name, part in summary.groupby("experiment", observed=True)}
     note = f"In percent: {OVER_SEEDS}. The best accuracy of each dataset is bold."
     write_tables(out / "accuracy", summary, sections, "Test accuracy", note)
 
@@ -42,19 +42,12 @@ def _marks(states: pd.Series) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
-def _cells(part: pd.DataFrame) -> list[list[str]]:
-    """Return the header and the rows of one experiment's table."""
+def cells(part: pd.DataFrame) -> list[list[str]]:
+    """Return the header and the rows of the table of one experiment, a part of the summary."""
     options = varied_options(part[_row_columns(part)])
-    rows = ["model", "embedding_type", *options]
-    part = part.assign(text=_texts(part)).sort_values(rows).astype(dict.fromkeys(rows, str))
-    datasets = [str(name) for name in part["dataset"].cat.remove_unused_categories().cat.categories]
-    table = [["model", "embedding", *options, *datasets, "runs"]]
-    for place, group in part.groupby(rows, sort=False):
-        of = group.set_index("dataset")
-        counts = [str(of["n_seeds"].get(name, 0)) for name in datasets]
-        runs = counts[0] if len(set(counts)) == 1 else "/".join(counts)
-        table.append([*map(str, place), *(of["text"].get(name, "") for name in datasets), runs])
-    return table
+    part = part.assign(text=_texts(part)).sort_values(["model", "embedding_type", *options])
+    table = part.rename(columns={"embedding_type": "embedding", "n_seeds": "runs"})
+    return by_dataset(table, ["model", "embedding", *options], ["text"])
 
 
 def _row_columns(summary: pd.DataFrame) -> list[str]:

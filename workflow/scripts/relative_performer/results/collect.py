@@ -6,7 +6,7 @@ import pandas as pd
 
 from relative_performer.errors import UserError
 
-KEYS = ("run_dir", "epoch", "shift", "row_shift", "label", "prediction")
+KEYS = ("run_dir", "epoch", "draw", "shift", "row_shift", "label", "prediction")
 
 
 def concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -8,6 +8,9 @@ import pandas as pd
 from relative_performer.errors import UserError
 from relative_performer.results.read import PLACE, option_columns
 
+# the columns of `describe` that name a configuration on a dataset
+CONFIGURATION = ["experiment", "dataset", "model", "embedding_type", "settings"]
+
 
 def varied_options(runs: pd.DataFrame) -> list[str]:
     """Return the options that differ between runs of the same experiment, model, dataset and embedding."""
@@ -21,6 +24,13 @@ def settings_of(runs: pd.DataFrame, options: Sequence[str]) -> list[str]:
     return ["".join(f", {name} {value}" for name, value in row.items() if value) for row in rows]
 
 
+def named(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return a summary with a row per configuration as rows of a table: in order, with model, embedding and runs."""
+    rows = summary.sort_values(["model", "embedding_type", "settings"])
+    models = rows["model"].astype(str) + rows["settings"]
+    return rows.assign(model=models).rename(columns={"embedding_type": "embedding", "n_seeds": "runs"})
+
+
 def describe(evaluations: pd.DataFrame) -> pd.DataFrame:
     """Return run_dir, experiment, model, dataset, embedding_type, settings and variant of every run, in order.
 
@@ -30,6 +40,15 @@ def describe(evaluations: pd.DataFrame) -> pd.DataFrame:
     parts = [_settings(part) for _, part in evaluations.groupby("experiment", observed=True)]
     runs = pd.concat(parts).sort_values(["experiment", "embedding_type", "model", "dataset"], kind="stable")
     return runs.assign(variant=runs.groupby("model", observed=True)["settings"].transform(_numbers).astype(int))
+
+
+def of_experiment(runs: pd.DataFrame, experiment: str | None) -> pd.DataFrame:
+    """Return the rows of `runs` of one experiment, or all of them for None; raises UserError if there are none."""
+    chosen = runs[runs["experiment"] == experiment] if experiment else runs
+    if chosen.empty:
+        experiments = ", ".join(runs["experiment"].unique())
+        raise UserError(f"--experiment {experiment}: no results; there are results of {experiments or 'none'}")
+    return chosen
 
 
 def _numbers(settings: pd.Series) -> pd.Series:

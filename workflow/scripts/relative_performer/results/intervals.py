@@ -1,7 +1,8 @@
-"""Statistics over seeds: the percentile bootstrap interval of a mean."""
+"""Intervals: the percentile bootstrap over seeds, and the Wilson interval of a single seed over test images."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 LEVEL = 0.95
 RESAMPLES = 10_000
 SEED = 0
+QUANTILE = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 
 def interval(values: Sequence[float] | np.ndarray | pd.Series) -> tuple[float, float]:
@@ -26,6 +28,25 @@ def interval(values: Sequence[float] | np.ndarray | pd.Series) -> tuple[float, f
 @lru_cache
 def _resamples(count: int) -> np.ndarray:
     return np.random.default_rng(SEED).integers(count, size=(RESAMPLES, count))
+
+
+def wilson(share: float, count: float) -> tuple[float, float]:
+    """Return the interval of Wilson (1927) of a probability that was estimated as `share` of `count` independent cases.
+
+    (NaN, NaN) if the count is NaN.
+    """
+    spread = QUANTILE**2 / count
+    center = (share + spread / 2) / (1 + spread)
+    half = (spread * share * (1 - share) + spread**2 / 4) ** 0.5 / (1 + spread)
+    return center - half, center + half
+
+
+def accuracy_interval(accuracies: pd.Series, images: float) -> tuple[float, float]:
+    """Return the interval of an accuracy: over seeds if there are several, otherwise over the test images.
+
+    accuracies: of every seed. images: the number of test images; NaN if it is unknown.
+    """
+    return interval(accuracies) if len(accuracies) > 1 else wilson(float(accuracies.iloc[0]), images)
 
 
 def low(values: pd.Series) -> float:

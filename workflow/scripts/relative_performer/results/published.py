@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from relative_performer.data import DATASETS
 from relative_performer.errors import UserError, nearest, shown
 from relative_performer.models import MODELS
-from relative_performer.results.read import read_csv
+from relative_performer.results.read import in_order, read_csv
 
 METRICS = ["val/acc", "test/acc"]
 OPTIONS = [
@@ -52,6 +53,7 @@ def read_shifts(path: Path) -> pd.DataFrame:
         unknown = shifts["model"][wrong].min()
         raise UserError(f"{path}: unknown model {shown(unknown)}: {nearest(unknown, MODELS)}")
     return shifts.assign(
+        dataset=pd.Categorical(shifts["dataset"], in_order(shifts["dataset"], list(DATASETS)), ordered=True),
         model=pd.Categorical(names, list(MODELS), ordered=True),
         settings=marks.map({"": "", **MARKED}),
         variant=(marks != "").astype(int),

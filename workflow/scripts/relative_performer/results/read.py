@@ -1,5 +1,6 @@
 """Reading of result tables, with one-line errors and in the order of the declared models and datasets."""
 
+import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,18 +26,41 @@ KNOWN = {"model": tuple(MODELS), "dataset": tuple(DATASETS), "embedding_type": E
 def read_evaluations(path: Path) -> pd.DataFrame:
     """Read the evaluations, a row per run: experiment and options as ordered categories of text, metrics as floats.
 
-    Raises UserError if the file is missing or malformed, or holds a run twice.
+    test_images is a float, NaN where it is not known. Raises UserError if the file is missing or malformed, or holds a
+    run twice, under one name or two.
     """
     runs = read_csv(path, EVALUATIONS, once=("run_dir",))
     for column, kind in EVALUATIONS.items():
         if kind is float and np.isinf(runs[column]).any():
             raise UserError(f"{path}: the column {column} holds a value that is not finite")
+    images = runs["test_images"] if "test_images" in runs else pd.Series("", runs.index)
+    runs["test_images"] = _numbers(images, float, path)
+    _refuse_equal_runs(runs, path)
     runs = runs.replace(r"^(-?\d+)\.0$", r"\1", regex=True)  # pandas writes 4 as 4.0 in a column with an empty cell
     orders = {**KNOWN, "experiment": tuple(runs["experiment"].unique())}
     for column in ["experiment", *PLACE, *option_columns(runs)]:
         order = in_order(runs[column].unique(), orders.get(column, ()))
         runs[column] = pd.Categorical(runs[column], order, ordered=True)
     return runs
+
+
+def _refuse_equal_runs(runs: pd.DataFrame, path: Path) -> None:
+    """Raise UserError if two runs of an experiment have equal options and seeds: they would count as two samples."""
+    known = runs[runs["seed"] != ""]
+    for _, equal in known.groupby(
+        [known[name].map(normal) for name in ["experiment", *PLACE, "seed", *option_columns(runs)]]
+    ):
+        if len(equal) > 1:
+            first, second = equal["run_dir"].iloc[:2]
+            raise UserError(f"{path}: {first} and {second} have equal options and the same seed: keep one of them")
+
+
+def normal(text: str) -> str:
+    """Return the canonical spelling of a value: 5e-05 for 5e-5, false for False."""
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text.lower()
 
 
 def read_csv(path: Path, columns: Mapping[str, type], once: Sequence[str] = ()) -> pd.DataFrame:
@@ -68,6 +92,18 @@ def read_csv(path: Path, columns: Mapping[str, type], once: Sequence[str] = ()) 
     return frame
 
 
+def read_shift_test(path: Path, metrics: Sequence[str]) -> pd.DataFrame:
+    """Read the results of a shift test: run_dir, shift (along columns), row_shift, circular and `metrics`.
+
+    Raises UserError if the file is missing or malformed, or has a run and shift twice.
+    """
+    given = read_csv(path, {}).columns
+    shifts = [name for name in ("shift", "row_shift") if name == "shift" or name in given]
+    columns = {"run_dir": str} | dict.fromkeys(shifts, int) | dict.fromkeys(metrics, float)
+    table = read_csv(path, columns, once=("run_dir", *shifts))
+    return table.assign(row_shift=table.get("row_shift", 0), circular=table.get("circular", "") == "True")
+
+
 def _numbers(texts: pd.Series, kind: type, path: Path) -> pd.Series:
     if kind is float:
         texts = texts.replace("", "nan")
@@ -96,3 +132,11 @@ def _size(value: str) -> float:
 def option_columns(runs: pd.DataFrame) -> list[str]:
     """Return the columns of evaluations that hold options."""
     return [column for column in map(str, runs) if "/" not in column and column not in NOT_OPTIONS]
+
+
+def dataset_path(text: str) -> tuple[str, Path]:
+    """Argparse type: DATASET=CSV."""
+    dataset, equals, path = text.partition("=")
+    if not (dataset and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not DATASET=CSV")
+    return dataset, Path(path)

@@ -15,7 +15,8 @@ from relative_performer.errors import UserError
 from relative_performer.files import write_atomically
 from relative_performer.models import find_model
 from relative_performer.runs import folders
-from relative_performer.runs.checkpoints import load_weights, new_model, read_checkpoint
+from relative_performer.runs.checkpoints import new_model, read_checkpoint
+from relative_performer.runs.weights import load_weights
 
 RENAMED = (
     (r"^content_embedding\.(net\.)?", "embedding."),

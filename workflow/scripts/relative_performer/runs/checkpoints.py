@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from relative_performer.config.options import complete_hparams, options_of, run_options
 from relative_performer.data import DATASETS
 from relative_performer.errors import UserError
 from relative_performer.models import build_model, find_model
 from relative_performer.runs import folders
-
-# buffers that once had other names: the ends of both
-RENAMED_BUFFERS = {".distance_features": ".distance_projection_matrix", ".features": ".projection_matrix"}
+from relative_performer.runs.weights import load_weights
 
 
 def new_model(hparams: Mapping[str, Any], run_dir: Path) -> nn.Module:
@@ -33,28 +31,7 @@ def new_model(hparams: Mapping[str, Any], run_dir: Path) -> nn.Module:
         raise UserError(f"{run_dir / folders.HPARAMS}: describes no model ({error})") from None
 
 
-def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
-    """Load a state dict; raises UserError, naming `source` and the first misfit, if it is of another model."""
-    try:
-        model.load_state_dict({present_name(name): value for name, value in state.items()})
-    except RuntimeError as error:
-        raise UserError(f"{source}: does not fit {folders.HPARAMS} ({str(error).splitlines()[1].strip()})") from None
-
-
-def present_name(name: str) -> str:
-    """Return the present name of a parameter or buffer in an old checkpoint."""
-    former = next((end for end in RENAMED_BUFFERS if name.endswith(end)), "")
-    return name.removesuffix(former) + RENAMED_BUFFERS[former] if former else name
-
-
-def former_name(name: str) -> str:
-    """Return the first name of a parameter or buffer, under which checksums count it."""
-    present = {end: former for former, end in RENAMED_BUFFERS.items()}
-    end = next((end for end in present if name.endswith(end)), "")
-    return name.removesuffix(end) + present[end] if end else name
-
-
-def load_run(run_dir: Path) -> tuple[dict[str, Any], nn.Module]:
+def read_trained(run_dir: Path) -> tuple[dict[str, Any], nn.Module]:
     """Return a run's hparams and its model with the weights to test, those of the best or the last epoch.
 
     Raises UserError if something is missing or damaged.
@@ -65,15 +42,6 @@ def load_run(run_dir: Path) -> tuple[dict[str, Any], nn.Module]:
     state = read_checkpoint(checkpoint).get("state_dict", {})
     load_weights(model, {name.removeprefix("model."): value for name, value in state.items()}, checkpoint)
     return hparams, model
-
-
-def load_model(run_dir: str | Path) -> nn.Module:
-    """Return the trained model of a run folder, in eval mode: images (B, h, w, c) → logits (B, classes).
-
-    `relative_performer.data.batches.model_input` turns uint8 images into its input. Raises UserError if the folder
-    holds no trained run.
-    """
-    return load_run(Path(run_dir))[1].eval()
 
 
 class _Inert:

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from relative_performer.data import DATASETS
 from relative_performer.errors import UserError, one_line
 from relative_performer.files import checksum, checksum_if_there, write_atomically
 from relative_performer.runs import folders
-from relative_performer.runs.code import checksums, training_code
+from relative_performer.runs.code import SCRIPTS, checksums, training_code
 
 DEPENDENCIES = ("torch", "torchvision", "pytorch-lightning", "numpy")
 
@@ -67,6 +69,45 @@ def read_attempts(run_dir: Path) -> list[dict[str, Any]]:
     ):
         raise UserError(f"{path}: not a list of attempts, each with its code")
     return attempts
+
+
+def export_facts(run_dir: Path, hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the config.json of an exported run has beside its format and checksum."""
+    entry, attempts = DATASETS[hparams["dataset"]], read_attempts(run_dir)
+    return {
+        "hparams": {**hparams, "data_path": "data", "exported_from": str(run_dir)},
+        "in_features": entry.channels,
+        "classes": list(entry.classes),
+        "summary": folders.read_summary(run_dir),
+        "packages": attempts[-1].get("packages") if attempts else None,
+        "commit": training_commit(run_dir),
+    }
+
+
+def training_commit(run_dir: Path) -> str | None:
+    """Return the latest commit of this checkout that changed the code with which a run was trained.
+
+    None if no commit has that code, or this is no checkout.
+    """
+    attempts = read_attempts(run_dir)
+    return commit_of(tuple(attempts[-1]["code"].items())) if attempts else None
+
+
+@cache
+def commit_of(code: tuple[tuple[str, str], ...]) -> str | None:
+    """Return the latest commit that changed one of these files of code, and has all of them with these checksums."""
+
+    def git(*words: str) -> bytes:
+        return subprocess.run(["git", "-C", SCRIPTS, *words], capture_output=True, check=False).stdout
+
+    def has(commit: str, name: str, sha256: str) -> bool:
+        return hashlib.sha256(git("show", f"{commit}:./{name}")).hexdigest() == sha256
+
+    try:
+        commits = git("rev-list", "HEAD", "--", *dict(code)).decode().split()
+        return next((commit for commit in commits if all(has(commit, *file) for file in code)), None)
+    except OSError:  # there is no git
+        return None
 
 
 def changes(run_dir: Path, options: Mapping[str, Any], data_sha256: str | None) -> list[str]:

@@ -36,7 +36,7 @@ class Classifier(pl.LightningModule):
         self.arrays = arrays
         self.model = model
         if hparams["compile"]:
-            self.model.compile()
+            self.model.forward = torch.compile(self.model.forward)  # type: ignore[method-assign]
 
     def setup(self, stage: str) -> None:
         """Put the images (uint8) and labels on the device."""

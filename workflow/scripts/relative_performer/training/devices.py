@@ -1,5 +1,6 @@
 """The devices and threads of a command. A GPU is reserved by a lock, which the kernel frees when the process ends."""
 
+import ctypes
 import os
 import random
 import subprocess
@@ -8,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,31 +22,54 @@ from relative_performer.runs.folders import JOIN
 if TYPE_CHECKING:
     import torch
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ANSWER = 10  # seconds for nvidia-smi to answer
 LOCKS = Path(tempfile.gettempdir()) / "relative_performer_gpus"
 
 
-def set_threads(threads: int | None) -> None:
-    """Use this number of CPU threads; None leaves the choice to torch."""
+def configure_cpu(threads: int | None) -> None:
+    """Use this number of CPU threads (None leaves the choice to torch), and keep freed memory in the process."""
     import torch
 
     if threads:
         torch.set_num_threads(threads)
+    # without this, glibc returns the memory of every training step to the system and fetches it again
+    with suppress(AttributeError):  # other C libraries have no mallopt
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def pick_device(accelerator: str, devices: int = 1) -> "torch.device":
-    """Return the device for `accelerator` (auto, cpu or cuda); raises UserError if there are too few."""
+    """Return the device for `accelerator`: auto (a GPU if there is one, else the CPU), cpu or cuda.
+
+    Raises UserError, which says what torch sees, if there are fewer GPUs than `devices`.
+    """
     import torch
 
     found = torch.cuda.device_count()
     if accelerator == "auto":
         accelerator = "cuda" if found else "cpu"
     if accelerator == "cuda" and found < devices:
-        raise UserError(
-            f"{devices} CUDA device(s) requested and {found} found; choose fewer --devices or --accelerator cpu"
-        )
+        others = "fewer, or the CPU" if found else "the CPU"
+        remedy = f"choose {others} (`gpus: 0` in a configuration, --accelerator cpu)"
+        raise UserError(f"{devices} GPU(s) requested, but {_seen(found)}; {remedy}")
     return torch.device(accelerator)
+
+
+def _seen(found: int) -> str:
+    """Return what torch sees of GPUs, for messages."""
+    import torch
+
+    if found:
+        return f"torch sees {found}"
+    reason = ""
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:  # no driver, an old driver, no CUDA in this torch, no GPU
+        reason = f": {str(error).partition('. ')[0].strip()}"
+    return f"torch {torch.__version__}, built for CUDA {torch.version.cuda}, sees none{reason}"
 
 
 def device_name(device: "torch.device") -> str:
@@ -58,7 +82,7 @@ def device_name(device: "torch.device") -> str:
 @contextmanager
 def ready(accelerator: str, threads: int | None) -> Iterator["torch.device"]:
     """Set the number of CPU threads and yield the device for `accelerator`. A GPU is reserved meanwhile."""
-    set_threads(threads)
+    configure_cpu(threads)
     device = pick_device(accelerator)
     with hold_gpus(device):
         yield device

@@ -15,7 +15,8 @@ from pytorch_lightning.plugins.io import CheckpointIO
 from relative_performer.config.options import complete_hparams
 from relative_performer.errors import Stopped, UserError
 from relative_performer.files import write_atomically
-from relative_performer.runs.checkpoints import load_weights, present_name, read_checkpoint
+from relative_performer.runs.checkpoints import read_checkpoint
+from relative_performer.runs.weights import load_weights, present_name
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # SLURM can send SIGUSR1 before the time limit
 STATE = {"state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "pytorch-lightning_version", "run"}

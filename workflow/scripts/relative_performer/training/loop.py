@@ -52,6 +52,7 @@ def fit(
         accelerator=hparams["accelerator"],
         devices=hparams["devices"],
         precision=hparams["precision"],
+        deterministic=hparams["deterministic"],
         accumulate_grad_batches=hparams["accumulate_grad_batches"],
         max_epochs=hparams["max_epochs"],
         num_sanity_val_steps=0,
@@ -71,6 +72,7 @@ def fit(
         "train_images": len(classifier.train_labels),
         "images_seen": table.images_seen,
         "seconds": round(table.seconds, 3),
+        "core_seconds": round(table.core_seconds, 3),
         "best_epoch": table.best_epoch(),
     }
     return summary, trainer.is_global_zero

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from relative_performer.runs import folders
+from relative_performer.training.costs import costs, work_per_image
 from relative_performer.training.devices import end_with_parent
 from relative_performer.training.interruption import CheckpointFiles, Interruption
 from relative_performer.training.loop import fit
@@ -27,6 +28,7 @@ def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mappi
     interruption = Interruption(run_dir / folders.RESUME)
     table = MetricsTable(run_dir / folders.METRICS)
     progress = Progress(run_dir / folders.PROGRESS, table, hparams)
+    work = work_per_image(hparams, arrays, run_dir)
     if folders.JOIN in os.environ:
         end_with_parent()
     os.environ[folders.JOIN] = str(run_dir)
@@ -35,6 +37,7 @@ def train(run_dir: Path, resume: bool, hparams: Mapping[str, Any], arrays: Mappi
         summary, is_first = fit(run_dir, resume, hparams, arrays, table, interruption, [progress], checkpoint_files)
     finally:
         del os.environ[folders.JOIN]
+    summary |= costs(work, summary, hparams, arrays)
     if is_first:
         folders.finish_run(run_dir, summary)
     return summary

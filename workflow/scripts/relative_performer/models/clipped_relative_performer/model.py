@@ -8,11 +8,13 @@ from types import SimpleNamespace as Options
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from relative_performer.models.attention import split_heads
 from relative_performer.models.transformer import ImageTransformer
-from relative_performer.ops.favor import Operand, draw_projection_matrix, favor_attention, feature_products
-from relative_performer.ops.rings import WeightedRingSum, ring_sums
+from relative_performer.ops.favor import favor_attention, feature_products
+from relative_performer.ops.random_features import Operand, draw_projection_matrix
+from relative_performer.ops.rings import stacked_ring_sums, weighted_ring_sum
 
 
 class ClippedRelativePerformer(ImageTransformer):
@@ -94,23 +96,19 @@ class ClippedRelativeAttention(nn.Module):
         numerator, denominator = self.class_rings(near[:, :, -1:], value, size)
         if query.shape[-2] > 1:
             near_pixels, pixels = near[:, :, :-1].unflatten(2, size), value[:, :, :-1].unflatten(2, size)
-            counts = torch.stack(list(ring_sums(value.new_ones(*size, 1), near.shape[-1])), dim=-1)  # (h, w, 1, C)
-            numerator = torch.cat([WeightedRingSum.apply(near_pixels, pixels).flatten(2, 3), numerator], dim=2)
-            pixel_denominator = (near_pixels * counts.squeeze(2)).sum(-1, keepdim=True).flatten(2, 3)
+            counts = stacked_ring_sums(value.new_ones(*size, 1), near.shape[-1]).squeeze(-1).mT  # (h, w, C)
+            numerator = torch.cat([weighted_ring_sum(near_pixels, pixels).flatten(2, 3), numerator], dim=2)
+            pixel_denominator = (near_pixels * counts).sum(-1, keepdim=True).flatten(2, 3)
             denominator = torch.cat([pixel_denominator, denominator], dim=2)
         return ((far_numerator + numerator) / (far_denominator + denominator)).transpose(1, 2).flatten(2)
 
     def class_rings(self, near: Tensor, value: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Return the class token's weighted sum over near pixels (B, r, 1, d) and its sum of weights (B, r, 1, 1)."""
-        height, width = size
-        row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        distance = (height - row + column).flatten()
-        nearest = near.shape[-1] if self.class_position == "corner" else 0
-        # on the CPU, since on a GPU nonzero would synchronise to return the number of pixels
-        index = torch.nonzero(distance < nearest).squeeze(-1)
-        index, distance = (x.to(value.device, non_blocking=True) for x in (index, distance[index]))
-        weights = near[..., distance]  # (B, r, 1, near pixels)
-        return weights @ value[:, :, index], weights.sum(-1, keepdim=True)
+        row, column = (torch.arange(length, device=value.device) for length in size)
+        radii = near.shape[-1] if self.class_position == "corner" else 0
+        distance = (size[0] - row[:, None] + column).flatten().clamp(max=radii)
+        weights = pad(near[..., :radii], (0, 1))[..., distance]  # (B, r, 1, h·w), zero for far pixels
+        return weights @ value[:, :, :-1], weights.sum(-1, keepdim=True)
 
     def redraw(self) -> None:
         """Draw a new projection matrix for the FAVOR+ heads; the relative heads keep theirs, as published."""

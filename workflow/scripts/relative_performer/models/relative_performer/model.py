@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from relative_performer.models.attention import FavorAttention
 from relative_performer.models.positions import SinusoidalPositions, rotate
 from relative_performer.models.transformer import ImageTransformer
-from relative_performer.ops.favor import Operand
+from relative_performer.ops.random_features import Operand
 
 
 class RelativePerformer(ImageTransformer):

@@ -1,0 +1,6 @@
+"""MNIST at half its side, for experiments that have to fit into hours on a CPU. It is not in the paper."""
+
+from relative_performer.data.datasets import mnist
+from relative_performer.data.halved import halved
+
+DATASET = halved(mnist.DATASET, order=4)
