@@ -1,6 +1,7 @@
 # make demo          the whole pipeline on embedded data, in minutes
 # make mini          the paper's claim on MNIST and FashionMNIST, in an hour, compared with reference results
 # make rivals        later answers to the paper's question beside the paper's models, in an hour and a half, likewise
+# make baselines     the paper's baselines that one core trains in hours, by their published protocol, likewise
 # make figure        the shift figure from trained weights that are part of the project, in minutes, compared with our
 #                    numbers; MIRROR=FOLDER has the archives of MNIST and FashionMNIST, if they must not be downloaded
 # make report CONFIG=config/demo.yaml   one page, report.html, with the results of a configuration
@@ -24,20 +25,15 @@ BIN := .venv/bin
 # a panel of progress and, at an error, the log of the job
 FLAGS = --cores $(CORES) $(if $(V),,--logger rich)
 
-.PHONY: demo mini rivals figure test faults test-slurm test-conda lint report tensorboard bench bench-long gpu-check clean
+.PHONY: demo mini rivals baselines figure test faults test-slurm test-conda lint report tensorboard bench bench-long gpu-check clean
 
 demo: .venv/complete
 	$(BIN)/snakemake all $(FLAGS) --configfile config/demo.yaml
 
-mini: .venv/complete
-	$(BIN)/snakemake all $(FLAGS) --configfile config/mini.yaml
-	$(BIN)/python workflow/scripts/compare_reference.py results/mini \
-		--reference resources/reference/mini --out results/mini/tables
-
-rivals: .venv/complete
-	$(BIN)/snakemake all $(FLAGS) --configfile config/rivals.yaml
-	$(BIN)/python workflow/scripts/compare_reference.py results/rivals \
-		--reference resources/reference/rivals --out results/rivals/tables
+mini rivals baselines: .venv/complete
+	$(BIN)/snakemake all $(FLAGS) --configfile config/$@.yaml
+	$(BIN)/python workflow/scripts/compare_reference.py results/$@ \
+		--reference resources/reference/$@ --out results/$@/tables
 
 figure: .venv/complete
 	$(BIN)/snakemake weights $(FLAGS) --configfile config/$(NAME).yaml \

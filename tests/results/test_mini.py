@@ -141,6 +141,32 @@ def test_one_seed_is_not_enough_for_intervals(results, tmp_path):
     assert set(claims["part"][~claims["holds"]]) == {"interval apart from Performer's"}
 
 
+def test_a_model_that_the_reference_lacks_stands_beside_nothing(results, tmp_path):
+    shutil.copytree(results, tmp_path / "reference")
+    for name in ("model_evaluations.csv", *(f"{dataset}_shift.csv" for dataset in DATASETS)):
+        leave_out(tmp_path / "reference", name, "run_dir", "main-Nopos")
+    table, claims = compare(results, tmp_path / "reference", tmp_path / "out")
+    alone = table["model"] == "NoposPerformer"
+    assert alone.sum() == 6 * len(DATASETS)
+    assert table[alone][["reference_mean", "difference"]].isna().all(axis=None)
+    assert (table[alone]["reference_seeds"] == 0).all()
+    assert (table[~alone]["difference"] == 0).all()
+    assert claims["holds"].all()
+
+
+def test_baselines_are_compared_without_a_claim(tmp_path, capsys):
+    runs = [run_row("AlexNet", seed=seed, embedding="") for seed in SEEDS]
+    csv(tmp_path / "model_evaluations.csv", runs)
+    shifts = [
+        {"run_dir": run["run_dir"], "shift": shift, "accuracy_mean": 0.9} for run in runs for shift in range(-8, 9)
+    ]
+    csv(tmp_path / "MNIST_shift.csv", shifts)
+    table, claims = compare(tmp_path, tmp_path, tmp_path / "out")
+    assert (table["difference"] == 0).all()
+    assert claims.empty
+    assert "claim" not in capsys.readouterr().out
+
+
 def leave_out(folder: Path, name: str, column: str, text: str) -> None:
     table = pd.read_csv(folder / name)
     csv(folder / name, table[~table[column].astype(str).str.contains(text)])
@@ -153,7 +179,7 @@ WRONG = [  # file, column, pattern of the rows that are left out, error
     ("MNIST_shift.csv", "shift", "", "MNIST_shift.csv has no rows"),
     ("MNIST_shift.csv", "run_dir", PERFORMER, "lacks shift -8: test it with --min_shift 8"),
     ("model_evaluations.csv", "run_dir", f"{PERFORMER}MNIST-linear-0", "is not among the evaluations"),
-    ("model_evaluations.csv", "dataset", "^MNIST", "lacks Performer on MNIST, experiment main; the other has it"),
+    ("model_evaluations.csv", "dataset", "^MNIST", "lacks Performer on MNIST, experiment main; the reference has it"),
 ]
 
 

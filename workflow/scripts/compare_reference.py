@@ -17,6 +17,7 @@ from relative_performer.results.shift_results import FAR_SHIFTS, shift_quantitie
 from relative_performer.results.tables import OVER_SEEDS, markdown, number, percent, write_tables
 
 PLACE = ["experiment", "dataset", "model", "settings"]
+PARTS = ["part", "value", "limit", "holds"]
 QUANTITIES = {
     "center": "Accuracy at shift 0",
     "lost": f"Accuracy lost: accuracy at shift 0 minus the mean over all {FAR_SHIFTS}",
@@ -38,7 +39,8 @@ holds if, on every dataset,
   - {ABSOLUTE} loses at least {100 * LEAST_LOST:.0f} points of accuracy, averaged over {FAR_SHIFTS},
   - the relative models lose at most {MOST_SHARE:.0%} of what {ABSOLUTE} loses,
   - the 95 % intervals over seeds of these two losses do not overlap.
-An experiment without {ABSOLUTE} is compared with the {ABSOLUTE} of another experiment on the same dataset.
+An experiment without {ABSOLUTE} is compared with the {ABSOLUTE} of another experiment on the same dataset. Without any
+of these models, claim.csv has no rows. Models that the reference lacks have a blank reference.
 """
 
 
@@ -55,10 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     theirs = summarize(options.reference)
     ours = summarize(options.results, dict(zip(theirs["dataset"], theirs["edge"], strict=True)))
-    table, claims = compare(ours, theirs, options.results, options.reference), judge(ours)
-    sections = {"The claim": _claim_cells(claims)} | {
-        title: _cells(table[table["quantity"] == name]) for name, title in QUANTITIES.items()
-    }
+    table, claims = compare(ours, theirs, options.results), judge(ours)
+    sections = {"The claim": _claim_cells(claims)} if len(claims) else {}
+    sections |= {title: _cells(table[table["quantity"] == name]) for name, title in QUANTITIES.items()}
     title, note = "Your results and the reference", f"In percent: {OVER_SEEDS}. Difference: yours minus reference."
     write_tables(options.out / "reference", table, sections, title, note)
     write_csv(options.out / "claim.csv", claims)
@@ -93,17 +94,17 @@ def summarize(folder: Path, edges: Mapping[str, int] = MappingProxyType({})) -> 
     return summary.astype(dict.fromkeys(PLACE, str))  # the categories of the two folders may differ
 
 
-def compare(ours: pd.DataFrame, theirs: pd.DataFrame, results: Path, reference: Path) -> pd.DataFrame:
+def compare(ours: pd.DataFrame, theirs: pd.DataFrame, results: Path) -> pd.DataFrame:
     """Return a row per quantity, experiment, dataset, model and setting: statistics of both sides and the difference.
 
-    Raises UserError if a row of one side is missing on the other; `results` and `reference` name the sides.
+    A row that the reference lacks has NaN there. Raises UserError if our results, in the folder `results`, lack one.
     """
-    places = [list(side[PLACE].itertuples(index=False, name=None)) for side in (ours, theirs)]
-    for here, there, folder in ((places[1], places[0], results), (places[0], places[1], reference)):
-        if alone := [place for place in here if place not in there]:
-            experiment, dataset, model, settings = alone[0]
-            raise UserError(f"{folder} lacks {model}{settings} on {dataset}, experiment {experiment}; the other has it")
-    pairs = ours.merge(theirs, on=PLACE, suffixes=("", "_reference"))
+    here, there = (list(side[PLACE].itertuples(index=False, name=None)) for side in (ours, theirs))
+    if lacking := [place for place in there if place not in here]:
+        experiment, dataset, model, settings = lacking[0]
+        raise UserError(f"{results} lacks {model}{settings} on {dataset}, experiment {experiment}; the reference has it")
+    pairs = ours.merge(theirs, how="left", on=PLACE, suffixes=("", "_reference"))
+    pairs = pairs.fillna({"n_seeds_reference": 0}).astype({"n_seeds_reference": int})
     rows = []
     for quantity in QUANTITIES:
         for pair in pairs.to_dict("records"):
@@ -116,7 +117,7 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame, results: Path, reference: 
 
 
 def judge(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per part of the claim, with the columns of PLACE and part, value, limit and holds.
+    """Return a row per part of the claim, with the columns of PLACE and PARTS.
 
     Raises UserError if a dataset has no model with absolute positions to compare with.
     """
@@ -132,8 +133,8 @@ def judge(summary: pd.DataFrame) -> pd.DataFrame:
             parts.append(("loses little", lost, most, lost <= most))
             parts.append((f"interval apart from {ABSOLUTE}'s", row["lost_high"], low, row["lost_high"] < low))
         place = {name: row[name] for name in PLACE}
-        rows += [place | dict(zip(("part", "value", "limit", "holds"), part, strict=True)) for part in parts]
-    return pd.DataFrame(rows)
+        rows += [place | dict(zip(PARTS, part, strict=True)) for part in parts]
+    return pd.DataFrame(rows, columns=[*PLACE, *PARTS])
 
 
 def _absolute(summary: pd.DataFrame, experiment: str, dataset: str) -> pd.Series:
