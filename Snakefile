@@ -26,12 +26,11 @@ from relative_performer.errors import UserError
 from relative_performer.files import checksum_if_there
 from relative_performer.models import MODELS
 from relative_performer.runs import code
-from relative_performer.runs.copies import ensure_order
 from relative_performer.runs.provenance import dataset_facts, mark_changed_runs, recorded_checksum
+from relative_performer.runs.records import synchronise
 from relative_performer.training.devices import gpus, pick_device
 
 min_version("9.0")
-STARTED = time.time()
 
 # a file given by --configfile that has experiments stands alone
 if "experiments" not in config:
@@ -55,13 +54,17 @@ NAME = config["name"]
 DATA = config["data"]["path"]
 RESULTS = f"results/{NAME}"
 FIGURES = f"figures/{NAME}"
+RECORDED = [Path(RESULTS, "records.json"), Path(RESULTS), Path(FIGURES)]
 try:
-    ensure_order(Path(RESULTS), Path(FIGURES))
-    for summary, reasons in mark_changed_runs(Path(RESULTS), RUNS, Path(DATA)).items():
+    if workflow.is_main_process:
+        synchronise(*RECORDED)
+    CHANGED = mark_changed_runs(Path(RESULTS), RUNS, Path(DATA))
+    for summary, reasons in CHANGED.items():
         print(f"{summary} is made again: {', '.join(reasons)}", file=sys.stderr)
 except (UserError, OSError) as error:
     print(f"error in the results: {error}", file=sys.stderr)
     sys.exit(2)
+STARTED = time.time()
 DATASETS = [name for name in ALL_DATASETS if any(run["dataset"] == name for run in RUNS.values())]
 SHIFTED = [name for name in DATASETS if ALL_DATASETS[name].border or config["shift"]["circular"]]
 SHIFT_TABLE = SHIFTED and config["shift"]["axis"] != "both"  # shifts along both axes have maps, and no table
@@ -140,8 +143,12 @@ onstart:
             sys.exit(2)
 
 
+onerror:
+    synchronise(*RECORDED)
+
+
 onsuccess:
-    ensure_order(Path(RESULTS), Path(FIGURES))
+    synchronise(*RECORDED)
     targets = [
         *rules.claim.output,
         *rules.figures.input,

@@ -65,12 +65,17 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def stale(folder: Path, *arguments: str) -> set[str]:
-    """Return the rules that would run."""
+def jobs(folder: Path, *arguments: str) -> dict[str, int]:
+    """Return the number of jobs that would run, by rule."""
     done = snakemake(folder, *(arguments or ["all"]), "--dry-run")
     assert done.returncode == 0, done.stderr
-    counts = re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.MULTILINE)
-    return set(counts) - {"all", "figures", "total"}
+    counts = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
+    return {rule: int(count) for rule, count in counts if rule not in ("all", "figures", "total")}
+
+
+def stale(folder: Path, *arguments: str) -> set[str]:
+    """Return the rules that would run."""
+    return set(jobs(folder, *arguments))
 
 
 def preview_states(folder: Path, config: str = "tiny.yaml") -> dict[str, str]:

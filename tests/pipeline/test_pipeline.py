@@ -261,7 +261,9 @@ RUN = "results/tiny/runs/main/Performer_Digits_linear_seed0"
         (f"{RUN}/hparams.yaml", b"dim: 8", "cut short; restore it, or delete the folder to train the run anew"),
         (f"{RUN}/provenance.json", b"[{", "cannot be read"),
         (f"{RUN}/provenance.json", b"{}\n", "not a list of attempts, each with its code"),
-        ("results/tiny/.place", None, "Is a directory"),
+        ("results/tiny/records.json", None, "Is a directory"),
+        ("results/tiny/records.json", b"[", "cannot be read"),
+        ("results/tiny/records.json", b'{"folders": {}, "files": {"x": {}}}', "restore it, or delete it"),
     ],
 )
 def test_damaged_results_end_it_in_one_line(project, tmp_path, file, content, said):

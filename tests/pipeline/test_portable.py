@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from helpers import REPOSITORY, TINY, checkout, snakemake, stale
+from helpers import REPOSITORY, TINY, checkout, jobs, snakemake, stale
 
 RUN = "results/tiny/runs/main/Performer_Digits_linear_seed1"
 
@@ -41,6 +41,49 @@ def test_without_records_a_changed_option_trains_again_by_name(copy):
     assert said.count("is made again: option dim was 8") == 4
     assert f"{RUN}/summary.json is made again" in said
     assert "train" in stale(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules"),
+    [
+        ({"limit_test": 8}, {"test", "test_shifted"}),
+        ({"shift": {"min_shift": 2}}, {"test_shifted", "shift_examples"}),
+        ({"experiments": {"main": TINY["experiments"]["main"] | {"seed": 0}}}, {"collect_evaluations", "collect_runs"}),
+    ],
+)
+def test_without_snakemakes_records_every_parameter_counts(copy, changes, rules):
+    shutil.rmtree(copy / ".snakemake")
+    (copy / "tiny.yaml").write_text(yaml.safe_dump(TINY | changes))
+    found = stale(copy)
+    assert rules <= found
+    assert "train" not in found
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_a_copy_made_between_training_and_test_is_tested(copy, tmp_path, records):
+    (copy / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"options": TINY["options"] | {"dim": 16}}))
+    done = snakemake(copy, f"{RUN}/summary.json")
+    assert done.returncode == 0, done.stderr
+    again = shutil.copytree(copy, tmp_path / "again", copy_function=shutil.copy)
+    if not records:
+        shutil.rmtree(again / ".snakemake")
+    name = Path(RUN).name
+    tests = [f"results/tiny/{kind}/main/{name}.csv" for kind in ("evaluations", "shift")]
+    assert jobs(again, *tests) == {"test": 1, "test_shifted": 1}
+
+
+def test_results_that_lost_their_hidden_files_repeat_nothing(project, tmp_path):
+    shutil.copytree(project, tmp_path / "copy", copy_function=shutil.copy, ignore=shutil.ignore_patterns(".*"))
+    assert stale(tmp_path / "copy") == set()
+
+
+def test_a_new_run_without_the_data_leaves_the_finished_ones(copy):
+    shutil.rmtree(copy / "data")
+    main = TINY["experiments"]["main"] | {"models": {"Performer": {}}, "seed": [0, 1, 2]}
+    (copy / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"experiments": {"main": main}}))
+    counts = jobs(copy)
+    names = ("prepare_data", "train", "test", "test_shifted", "shift_examples")
+    assert {name: counts.get(name, 0) for name in names} == dict.fromkeys(names, 1) | {"shift_examples": 0}
 
 
 def test_deleted_results_come_back(copy):

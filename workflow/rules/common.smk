@@ -55,11 +55,14 @@ def dataset_of(wildcards):
     return wildcards.get("dataset") or options_of(wildcards)["dataset"]
 
 
-# Likewise for prepared data: the file is an input only where it has to be made first. What is known of a missing file
-# is the checksum that a run recorded.
-def data_file(wildcards):
-    file = f"{DATA}/{dataset_of(wildcards)}.npz"
-    return [] if Path(file).exists() else file
+# Likewise for prepared data: the file is an input only where it has to be made first, and not of an `output` that there
+# is already, unless it is of a run that has to be trained again. What is known of a missing file is the checksum that a run recorded.
+def data_for(output):
+    def data_file(wildcards):
+        file, made = f"{DATA}/{dataset_of(wildcards)}.npz", Path(output.format(**dict(wildcards.items())))
+        return [] if Path(file).exists() or (made.exists() and made not in CHANGED) else file
+
+    return data_file
 
 
 # of a finished run, which is older than its summary.json unless the run has to be trained again

@@ -4,7 +4,7 @@ MEASURED = {name: [m for m in MODELS if (m, name) in TRAINED] for name in DATASE
 
 use rule test as measure_equivariance with:
     input:
-        data=data_file,
+        data=data_for(f"{RESULTS}/equivariance/{{model}}_{{dataset}}.csv"),
         run=lambda wildcards: TRAINED[wildcards.model, wildcards.dataset],
     output:
         csv=f"{RESULTS}/equivariance/{{model}}_{{dataset}}.csv",

@@ -58,7 +58,7 @@ rule collect_runs:
 
 rule shift_examples:
     input:
-        data=data_file,
+        data=data_for(f"{RESULTS}/{{dataset}}_examples.csv"),
     output:
         f"{RESULTS}/{{dataset}}_examples.csv",
     log:

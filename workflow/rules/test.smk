@@ -1,6 +1,6 @@
 rule test:
     input:
-        data=data_file,
+        data=data_for(f"{RESULTS}/evaluations/{{experiment}}/{{run}}.csv"),
         run=rules.train.output,
     output:
         csv=f"{RESULTS}/evaluations/{{experiment}}/{{run}}.csv",
@@ -30,7 +30,7 @@ rule test:
 
 use rule test as test_shifted with:
     input:
-        data=data_file,
+        data=data_for(f"{RESULTS}/shift/{{experiment}}/{{run}}.csv"),
         run=rules.train.output,
     output:
         csv=f"{RESULTS}/shift/{{experiment}}/{{run}}.csv",
@@ -45,7 +45,7 @@ use rule test as test_shifted with:
 
 use rule test as test_redrawn with:
     input:
-        data=data_file,
+        data=data_for(f"{RESULTS}/redrawn/{{experiment}}/{{run}}.csv"),
         run=rules.train.output,
     output:
         csv=f"{RESULTS}/redrawn/{{experiment}}/{{run}}.csv",

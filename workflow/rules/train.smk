@@ -2,7 +2,7 @@
 # starts a job again, and an interrupted training continues from its checkpoint.
 rule train:
     input:
-        data=data_file,
+        data=data_for(f"{RESULTS}/runs/{{experiment}}/{{run}}/summary.json"),
         hparams=changed_hparams,
     output:
         f"{RESULTS}/runs/{{experiment}}/{{run}}/summary.json",

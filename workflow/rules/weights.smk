@@ -1,7 +1,7 @@
 # The trained weights of resources/weights/NAME under the configuration's shifts: nothing is trained.
 use rule test as test_weights with:
     input:
-        data=data_file,
+        data=data_for(f"{RESULTS}/weights/{{model}}_{{dataset}}.csv"),
         weights=lambda wildcards: [
             f"{folder}/{file}" for folder in exported(wildcards) for file in ("model.safetensors", "config.json")
         ],

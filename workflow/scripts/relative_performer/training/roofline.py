@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, layer_norm
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -77,7 +78,7 @@ def training_step(build: Callable[[], nn.Module], shape: tuple[int, ...], lookup
         memory = MemTracker()
         memory.track_external(model, optimizer, images)
         with memory, _Recorder() as recorder:
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16), _LayerNormInFloat32():
                 logits = model(images)
             cross_entropy(logits.float(), labels).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
@@ -106,6 +107,15 @@ def inference_step(build: Callable[[], nn.Module], shape: tuple[int, ...], looku
 
 def _images(shape: tuple[int, ...], lookup: bool) -> torch.Tensor:
     return torch.zeros(shape, dtype=torch.uint8 if lookup else torch.float32)
+
+
+class _LayerNormInFloat32(TorchFunctionMode):
+    """Passes float32 to layer norms, as autocast does on a GPU, but not on a CPU."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is layer_norm:
+            args = (args[0].float(), *args[1:])
+        return func(*args, **(kwargs or {}))
 
 
 class _Recorder(TorchDispatchMode):
