@@ -95,4 +95,6 @@ clean:
 	@echo "setting up .venv (once, some minutes: torch is large)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt --constraint constraints.txt
+	# the package, also where scripts may not find it beside themselves (PYTHONSAFEPATH)
+	echo "$(CURDIR)/workflow/scripts" > $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth
 	touch $@

@@ -54,6 +54,16 @@ def test_counts_grow_with_the_batch_and_kernels_do_not():
     assert steps(True)[1].bytes < large.bytes
 
 
+def test_layer_norms_are_in_float32_as_autocast_has_them_on_a_gpu():
+    def build():
+        return nn.Sequential(nn.Flatten(), nn.Linear(4, 10), nn.LayerNorm(10))
+
+    step = training_step(build, (3, 2, 2, 1), lookup=False, bf16=True)
+    norms = [operation for operation in step.operations if "layer_norm" in operation.name]
+    assert len(norms) == 2  # forward and backward
+    assert {norm.precision for norm in norms} == {"float32"}
+
+
 def test_counting_draws_no_random_numbers():
     torch.manual_seed(0)
     expected = torch.rand(3)

@@ -105,13 +105,16 @@ def test_deleted_results_come_back(copy):
     assert again | {"peak_bytes": summary["peak_bytes"]} == summary  # the memory is that of the last process
 
 
-@pytest.mark.parametrize("words", [["-s", "{project}/Snakefile"], ["--directory", "{elsewhere}"]])
+@pytest.mark.parametrize(
+    "words", [["-s", "{project}/Snakefile"], ["-s{project}/Snakefile"], ["--directory", "{elsewhere}"]]
+)
 def test_the_pipeline_runs_in_any_folder(project, tmp_path, words):
     folder = project if "--directory" in words else tmp_path
     words = [word.format(project=project, elsewhere=tmp_path) for word in words]
     target = "results/tiny/Digits_examples.csv"
     command = [sys.executable, "-m", "snakemake", target, *words, "--configfile", str(project / "tiny.yaml")]
-    environment = os.environ | {"PYTHONSAFEPATH": "1", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+    ascii = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    environment = os.environ | ascii | {"PYTHONSAFEPATH": "1"}
     command += ["--cores", "1"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -133,6 +136,9 @@ def test_nested_values_of_the_command_line_have_their_types(project):
     assert snakemake(project, "all", "--dry-run", *words).returncode == 0
     said = snakemake(project, "all", "--dry-run", "--config", "shift={min_shift: two}").stderr
     assert "shift.min_shift: 'two' is text, not an integer" in said
+    words = ["limit_test=null", "data={path: 'some #data'}"]
+    said = snakemake(project, "all", "--dry-run", "--config", *words).stderr
+    assert "data.path: 'some #data' is not a path of letters" in said
 
 
 def without_root(*command: str) -> list[str]:

@@ -102,7 +102,9 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame, results: Path) -> pd.DataF
     here, there = (list(side[PLACE].itertuples(index=False, name=None)) for side in (ours, theirs))
     if lacking := [place for place in there if place not in here]:
         experiment, dataset, model, settings = lacking[0]
-        raise UserError(f"{results} lacks {model}{settings} on {dataset}, experiment {experiment}; the reference has it")
+        raise UserError(
+            f"{results} lacks {model}{settings} on {dataset}, experiment {experiment}; the reference has it"
+        )
     pairs = ours.merge(theirs, how="left", on=PLACE, suffixes=("", "_reference"))
     pairs = pairs.fillna({"n_seeds_reference": 0}).astype({"n_seeds_reference": int})
     rows = []

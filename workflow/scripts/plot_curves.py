@@ -67,7 +67,7 @@ def _draw_lines(panel: Axes, curves: pd.DataFrame) -> None:
     for number, (style, rows) in enumerate(plotting.lines_of_panel(curves)):
         mean = rows.groupby("epoch")[["train/acc", "val/acc"]].mean()
         band = rows.groupby("epoch")["val/acc"].agg([low, high])
-        apart = (number * step // 4, step)  # staggered, so that the markers of coinciding lines differ
+        apart = (number * step // 4 % step, step)  # staggered, so that the markers of coinciding lines differ
         panel.plot(mean.index + 1, mean["train/acc"], color=style["color"], linestyle="--", linewidth=0.7)
         panel.plot(mean.index + 1, mean["val/acc"], **style | {"linestyle": "-"}, markevery=apart)
         panel.fill_between(band.index + 1, band["low"], band["high"], color=style["color"], alpha=0.15, linewidth=0)

@@ -32,15 +32,17 @@ read from the files in results/NAME.
 def main() -> None:
     parser = ArgumentParser(description=__doc__, epilog=EPILOG)
     parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="configuration; later files override")
-    config = read_configs(parser.parse_args().configs)
-    results, data = find_results(config["name"]), Path(config["data"]["path"])
+    configs = parser.parse_args().configs
+    config = read_configs(configs)
+    results = find_results(config["name"], configs[0])
+    data = results.parents[1] / config["data"]["path"]
     rows = [row_of(results, *name, options, data) for name, options in expand(config).items()]
     if not any(row.get("test/acc") for row in rows):
         raise UserError(f"{results}: none of {len(rows)} runs has been tested yet")
     out = results / "preview"
     write_csv(out / "model_evaluations.csv", pd.DataFrame(rows))
     write_accuracies(out / "model_evaluations.csv", out)
-    print((out / "accuracy.md").read_text())
+    print((out / "accuracy.md").read_text(encoding="utf-8"))
 
 
 def row_of(results: Path, experiment: str, name: str, options: Mapping[str, Any], data: Path) -> Mapping[Any, Any]:

@@ -26,7 +26,7 @@ progress every 10 seconds, or after each step if a step takes longer. `seen` is 
 follows from max_epochs and max_steps.
 """
 COLUMNS = ("run", "state", "host", "seen", "epoch", "step", "val/acc", "best", "images/s")
-TESTS = ("evaluations", "confusion", "shift")
+TESTS = ("evaluations", "confusion", "shift", "redrawn")
 TIMES = ("epoch end", "soonest end", "latest end")
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     others: list[Path] = []
     if configs := [path for path in paths if not path.is_dir()]:
         config = read_configs(configs)
-        results, runs = find_results(config["name"]), expand(config)
+        results, runs = find_results(config["name"], configs[0]), expand(config)
         others = leftovers(results, results.parents[1] / "figures" / config["name"], runs)
         found |= {results.joinpath("runs", *names) for names in runs}
     now = time.time()

@@ -72,24 +72,21 @@ def read_configs(paths: list[Path]) -> dict[str, Any]:
 
 
 def parse_nested(value: Any, given: Any) -> Any:
-    """Return a value of a configuration with the parts that stand in `given` parsed as YAML, if these are text.
+    """Return a value of a configuration in which texts that stand in `given` are numbers, true, false or null again.
 
-    snakemake's --config leaves values inside mappings and lists as text.
+    snakemake's --config leaves null, and values inside mappings and lists, as text.
     """
     if isinstance(given, dict) and isinstance(value, dict):
-        return value | {key: _parsed(value[key], part) for key, part in given.items() if key in value}
+        return value | {key: parse_nested(value[key], part) for key, part in given.items() if key in value}
     if isinstance(given, list) and isinstance(value, list):
-        return [_parsed(item, item) for item in value]
-    return value
-
-
-def _parsed(value: Any, given: Any) -> Any:
+        return [parse_nested(item, item) for item in value]
     if not isinstance(value, str):
-        return parse_nested(value, given)
+        return value
     try:
-        return yaml.safe_load(value)
+        parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         return value
+    return parsed if parsed is None or isinstance(parsed, bool | int | float) else value
 
 
 def merge(config: dict[str, Any], other: Mapping[str, Any]) -> None:
@@ -119,7 +116,7 @@ def _validator() -> Any:
 
 def read_schema() -> dict[str, Any]:
     """Return the schema, completed by the names of models, datasets and archives, and by what shifts there can be."""
-    schema = yaml.safe_load(SCHEMA.read_text())
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     definitions, properties = schema["$defs"], schema["properties"]
     definitions["model"]["enum"] = list(MODELS)
     definitions["dataset"]["enum"] = list(DATASETS)

@@ -16,7 +16,8 @@ from relative_performer.results import plotting
 from relative_performer.results.intervals import accuracy_interval, high, low
 from relative_performer.results.shift_results import LEAST_LOSS, images_of
 
-PUBLISHED = {"linestyle": (0, (4, 2)), "linewidth": 0.8, "marker": "", "alpha": 0.6, "zorder": 1.9}  # behind our lines
+# behind our lines, with small markers
+PUBLISHED = {"linestyle": (0, (4, 2)), "linewidth": 0.8, "markersize": 2.5, "alpha": 0.6, "zorder": 1.9}
 EXAMPLES = 0.7  # inches: the height of the example images with their title and ticks
 
 
@@ -59,7 +60,7 @@ def shift_figure(
         _draw_examples(figure.subfigs[1], {dataset: examples[dataset] for dataset in datasets})
     _scale(figure.axes[0], results, metric)
     compared = len(counterparts(results, published)) > 0
-    more = [PUBLISHED | {"label": "published", "color": "0.3"}] * compared + [plotting.CHANCE]
+    more = [PUBLISHED | {"label": "published", "color": "0.3", "marker": ""}] * compared + [plotting.CHANCE]
     plotting.legend(figure, [*_by_last_value(results, metric), *more])
     of_one = plotting.OVER_IMAGES if metric == "accuracy" else "none"
     plotting.footnote(figure, plotting.seeds_note(results, "Bands", of_one))

@@ -51,13 +51,14 @@ class _Inert:
         pass
 
 
+PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 # Lightning 1.1 wrote these classes into every checkpoint; they are read as names, not imported
 LEGACY_GLOBALS: list[Any] = [
     (type("ModelCheckpoint", (_Inert,), {}), "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
     (type("EarlyStopping", (_Inert,), {}), "pytorch_lightning.callbacks.early_stopping.EarlyStopping"),
     (dict, "pytorch_lightning.utilities.parsing.AttributeDict"),
     # the folder of the checkpoints, where a newer fsspec was installed
-    *((type(name, (_Inert,), {}), f"pathlib.{name}") for name in ("PosixPath", "WindowsPath", "PurePosixPath")),
+    *((type(name, (_Inert,), {}), f"pathlib.{name}") for name in PATHS),
 ]
 
 

@@ -81,7 +81,7 @@ def _reached(root: Path) -> frozenset[Path]:
 def imported(file: Path) -> frozenset[Path]:
     """Return the modules of the package that a file imports, but for type checking alone."""
     found = set()
-    for node in statements(ast.parse(file.read_text())):
+    for node in statements(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

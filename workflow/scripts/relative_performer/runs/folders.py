@@ -147,7 +147,7 @@ def read_hparams(run_dir: Path) -> dict[str, Any]:
     """Read hparams.yaml of a run folder; raises UserError if it is missing or damaged, or holds no mapping."""
     path = run_dir / HPARAMS
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         hparams = yaml.load(text, Loader)
     except FileNotFoundError:
         raise UserError(f"{run_dir}: not a run folder, it has no {HPARAMS}") from None
@@ -177,7 +177,7 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """Return the mapping in a JSON file; an empty one if there is no file. Raises UserError for other content."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
@@ -192,10 +192,14 @@ def tested_checkpoint(run_dir: Path, hparams: Mapping[str, Any]) -> Path:
     return run_dir / (LAST if hparams["test_checkpoint"] == "last" else BEST)
 
 
-def find_results(name: str) -> Path:
-    """Return results/NAME below the working directory or, if there is none, below the project."""
-    here = Path("results", name)
-    return here if here.is_dir() else Path(__file__).resolve().parents[4] / here
+def find_results(name: str, config: Path) -> Path:
+    """Return results/NAME below the working directory, the folder of the configuration file, or the project.
+
+    It is the first of these that exists, or that of the project.
+    """
+    project = Path(__file__).resolve().parents[4]
+    places = [folder / "results" / name for folder in (Path(), config.parent, project)]
+    return next((place for place in places if place.is_dir()), places[-1])
 
 
 def find_runs(folder: Path) -> list[Path]:

@@ -37,7 +37,7 @@ def _describe(run_dir: Path, now: float) -> dict[str, Any]:
         return row | {"state": "finished", "images_per_second": summary["images_seen"] / summary["seconds"]}
     ended = {"state": "interrupted"}
     if (failure := run_dir / folders.FAILURE).exists():
-        ended = {"state": "failed", "failure": failure.read_text().strip()}
+        ended = {"state": "failed", "failure": failure.read_text(encoding="utf-8").strip()}
     progress = folders.read_json(run_dir / folders.PROGRESS)
     if not progress:
         return row | (ended if epochs or "failure" in ended else {"state": "waiting"})

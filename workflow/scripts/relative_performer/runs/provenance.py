@@ -61,7 +61,7 @@ def read_attempts(run_dir: Path) -> list[dict[str, Any]]:
     """
     path = run_dir / folders.PROVENANCE
     try:
-        attempts = json.loads(path.read_text()) if path.exists() else []
+        attempts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({one_line(error)[:200]})") from None
     if not isinstance(attempts, list) or not all(
