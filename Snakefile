@@ -17,6 +17,7 @@ os.environ.update(
     SCRIPTS=sys.path[0], PYTHONPATH=os.pathsep.join([sys.path[0], os.getenv("PYTHONPATH", "")]).rstrip(":")
 )
 
+from snakemake.persistence.file import FilePersistence
 from snakemake.utils import min_version, validate
 
 from relative_performer.config.grid import arguments, expand as expand_experiments, figure_folders
@@ -57,7 +58,7 @@ FIGURES = f"figures/{NAME}"
 RECORDED = [Path(RESULTS, "records.json"), Path(RESULTS), Path(FIGURES)]
 try:
     if workflow.is_main_process:
-        synchronise(*RECORDED)
+        synchronise(FilePersistence(), *RECORDED)
     CHANGED = mark_changed_runs(Path(RESULTS), RUNS, Path(DATA))
     for summary, reasons in CHANGED.items():
         print(f"{summary} is made again: {', '.join(reasons)}", file=sys.stderr)
@@ -144,11 +145,11 @@ onstart:
 
 
 onerror:
-    synchronise(*RECORDED)
+    synchronise(FilePersistence(), *RECORDED)
 
 
 onsuccess:
-    synchronise(*RECORDED)
+    synchronise(FilePersistence(), *RECORDED)
     targets = [
         *rules.claim.output,
         *rules.figures.input,

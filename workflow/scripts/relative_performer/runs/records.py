@@ -12,33 +12,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snakemake.persistence import MetadataRecord
-from snakemake.persistence.file import FilePersistence
-
 from relative_performer.errors import UserError, one_line
 from relative_performer.files import write_atomically
 
 STEP = 10_000  # ns between the times of two jobs in a copy
 
 
-def synchronise(path: Path, *folders: Path) -> None:
+def synchronise(store: Any, path: Path, *folders: Path) -> None:
     """Bring records.json at `path` and Snakemake's records of the files in `folders` to the same state.
+
+    store: Snakemake's records, a `FilePersistence`.
 
     In a copy, the records that came with it count, and its files get new times, in the order in which they were made.
     Elsewhere, those of .snakemake count where there are some. Raises UserError if `path` is damaged.
     """
-    former, store = read(path), FilePersistence()
+    former = read(path)
     numbers = {str(folder): folder.stat().st_ino for folder in folders if folder.is_dir()}
     is_copy = any(former["folders"].get(folder, number) != number for folder, number in numbers.items())
     files = [file for folder in numbers for file in Path(folder).rglob("*") if file.is_file() and not file.is_symlink()]
     records = {}
     for file in map(str, files):
-        own, came = store._read_record(file), former["files"].get(file)
+        own, came = store._io_read(store._metadata_path, file), former["files"].get(file)
         if came and (is_copy or not own):
-            store._write_record(file, MetadataRecord(**came))
+            store._io_write(store._metadata_path, came, file)
             records[file] = came
         elif own:
-            records[file] = dict(own.items())
+            records[file] = own
     if is_copy:
         restore_order(files, {file: record["endtime"] for file, record in records.items()})
     if numbers and former != (present := {"folders": numbers, "files": records}):
@@ -50,7 +49,6 @@ def read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"folders": {}, "files": {}}
         for record in content["files"].values():
-            MetadataRecord.model_validate(record)
             float(record["endtime"])
         return {"folders": dict(content["folders"]), "files": content["files"]}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
