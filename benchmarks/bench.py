@@ -40,8 +40,7 @@ extrapolated from the next smaller size. Its row then gives the reason. steps.cs
 and size. machine.csv has the machine and its load.
 """
 KEY = ["contestant", "precision", "compile", "side", "batch"]
-PAPER = ["Performer", "NoposPerformer", "RelativePerformer", "ClippedRelativePerformer"]
-SHORT = [(32, 8, [PEER, "torch transformer", *PAPER]), (32, 32, [PEER, "Performer"])]  # side, batch, contestants
+SHORT = [(32, 8, [*CONTESTANTS]), (32, 32, [PEER, "Performer"])]  # side, batch, contestants
 
 
 def main() -> None:
