@@ -77,6 +77,13 @@ def test_results_that_lost_their_hidden_files_repeat_nothing(project, tmp_path):
     assert stale(tmp_path / "copy") == set()
 
 
+def test_a_copy_opens_only_what_it_makes_itself(copy):
+    (copy / "data/Digits.npz").unlink()
+    done = snakemake(copy, "data/Digits.npz")
+    assert done.returncode == 0, done.stderr
+    assert "Open these" not in done.stdout + done.stderr
+
+
 def test_a_new_run_without_the_data_leaves_the_finished_ones(copy):
     shutil.rmtree(copy / "data")
     main = TINY["experiments"]["main"] | {"models": {"Performer": {}}, "seed": [0, 1, 2]}
