@@ -55,7 +55,7 @@ def test_the_page_is_that_of_the_committed_results(made):
     [
         ([0.9885, 0.9890], {}, "98.88 [98.85, 98.90]", "yes"),  # published: 98.97
         ([0.9840, 0.9846], {}, "98.43 [98.40, 98.46]", "no"),
-        ([0.9850], {}, "98.50", "yes"),
+        ([0.9850], {}, "98.50 [98.24, 98.72]", "yes"),
         ([0.9885, 0.9890], {"epochs": 3}, "", "open"),
     ],
 )
@@ -68,7 +68,8 @@ def test_results_of_the_baselines_decide_their_claims(made, tmp_path, accuracies
     evaluations, tables = csv(tmp_path / "evaluations.csv", rows), tmp_path / "claims"
     tables.mkdir()
     for folder in (made / "results/claims/tables").iterdir():
-        (tables / folder.name).symlink_to(folder)
+        if folder.name != "baselines":
+            (tables / folder.name).symlink_to(folder)
     words = ["--published", RESOURCES / "published_evaluations.csv", "--cnn", RESOURCES / "published_cnn.csv"]
     compare_published.main([str(word) for word in [evaluations, *words, "--out", tables / "baselines"]])
     page = tabulate(tables, tmp_path / "claims.md")

@@ -105,12 +105,12 @@ def test_intended_model_has_its_own_line(tmp_path):
     table = reproduction(tmp_path, {"content_rel_attn": "True", "test/acc": 0.5})
     (row,) = table[table["status"] != "not run"].to_dict("records")
     assert (row["comparison"], row["content_rel_attn"], row["ours_mean"]) == ("intended", "true", 0.5)
-    assert row["within"] == ""
+    assert (row["ours_low"], row["ours_high"]) == pytest.approx((0.4902, 0.5098), abs=1e-4)  # over 10,000 images
+    assert row["within"] == "false"
     published = ["--published", str(PUBLISHED[0]), "--cnn", str(PUBLISHED[1])]
     compare_published.main([str(tmp_path / "evaluations.csv"), *published, "--out", str(tmp_path)])
-    line = (
-        "| content_rel_attn true | test/acc | 98.77 | 50.00 | 1 | −48.77 | one seed | content_rel_attn takes effect |"
-    )
+    ours = "50.00 [49.02, 50.98] | 1 | −48.77"
+    line = f"| content_rel_attn true | test/acc | 98.77 | {ours} | no | content_rel_attn takes effect |"
     assert line in (tmp_path / "reproduction.md").read_text()
 
 

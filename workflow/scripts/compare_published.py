@@ -10,7 +10,7 @@ import pandas as pd
 from relative_performer.cli import ArgumentParser, run
 from relative_performer.data import DATASETS
 from relative_performer.models import MODELS
-from relative_performer.results.intervals import STATISTICS, statistics_of
+from relative_performer.results.intervals import STATISTICS, statistics_of, wilson
 from relative_performer.results.published import OPTIONS, read_published, unusual
 from relative_performer.results.read import in_order, normal, read_evaluations
 from relative_performer.results.tables import OVER_SEEDS, number, percent, write_tables
@@ -21,10 +21,11 @@ BASELINE_EPOCHS = 20
 SECTIONS = {"full": "Run in full", "reduced": "Run at a smaller scale, so not a reproduction"}
 COMMAND = "`snakemake all --cores N --configfile config.yaml`"
 NOTE = (
-    f"In percent. Ours: {OVER_SEEDS}. Published: one run. Difference: ours minus published. Within: whether the "
-    "published value is inside our interval. Full: trained to the end and tested, both on all images. Differs: what "
-    "our runs do not share with the published one. content_rel_attn had no effect in the authors' code. Its rows are "
-    "compared with our runs without it and with our runs in which it takes effect."
+    f"In percent. Ours: {OVER_SEEDS}; of a full run alone, [Wilson 95 % interval over its images]. Published: one run. "
+    "Difference: ours minus published. Within: whether the published value is inside our interval. Full: trained to the "
+    "end and tested, both on all images. Differs: what our runs do not share with the published one. content_rel_attn "
+    "had no effect in the authors' code. Its rows are compared with our runs without it and with our runs in which it "
+    "takes effect."
 )
 
 
@@ -61,7 +62,8 @@ def reproduction(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Return one row per published run and, for those with content_rel_attn, a second one marked `intended`.
 
     Columns after those of the published run: comparison (as run, or intended), metric, published, n_seeds, ours_mean,
-    ours_std, ours_low, ours_high, difference, within (only for full runs of several seeds), status, scale.
+    ours_std, ours_low, ours_high, difference, within (only for full runs), status, scale. The interval of a single full
+    run is over its images.
     """
     runs = runs.assign(scale=[scale(row) for row in runs.to_dict("records")])
     rows = []
@@ -76,7 +78,7 @@ def reproduction(runs: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 def _compared(
     runs: pd.DataFrame, row: Mapping[Hashable, Any], wanted: Mapping[Hashable, Any], comparison: str
 ) -> dict[Hashable, Any]:
-    metric = "val/acc" if np.isnan(row["test/acc"]) else "test/acc"
+    metric, split = ("val/acc", "val") if np.isnan(row["test/acc"]) else ("test/acc", "test")
     chosen = matching(runs, wanted)
     ours: dict[Hashable, Any] = {f"ours_{name}": np.nan for name in STATISTICS}
     if len(chosen):
@@ -84,7 +86,8 @@ def _compared(
         (ours,) = values.groupby(lambda _: 0).agg(**statistics_of("ours")).to_dict("records")
     scales = sorted(set(chosen["scale"]))
     status = "not run" if chosen.empty else "reduced" if any(scales) else "full"
-    several = status == "full" and len(chosen) > 1
+    if status == "full" and len(chosen) == 1:
+        ours["ours_low"], ours["ours_high"] = wilson(chosen[metric].iloc[0], float(chosen[f"{split}_images"].iloc[0]))
     return {
         **{name: row[name] for name in ["experiment", *PLACE, *OPTIONS]},
         "comparison": comparison,
@@ -93,7 +96,7 @@ def _compared(
         "n_seeds": len(chosen),
         **ours,
         "difference": ours["ours_mean"] - row[metric],
-        "within": str(ours["ours_low"] <= row[metric] <= ours["ours_high"]).lower() if several else "",
+        "within": str(ours["ours_low"] <= row[metric] <= ours["ours_high"]).lower() if status == "full" else "",
         "status": status,
         "scale": "; ".join(scales),
         "run_dirs": "; ".join(chosen["run_dir"]),
@@ -180,7 +183,7 @@ def _line(row: Mapping[Hashable, Any]) -> dict[str, str]:
         "ours": percent(row, "ours_"),
         "seeds": str(row["n_seeds"]),
         "difference": number(100 * row["difference"], True),
-        "within": {"true": "yes", "false": "no", "": "one seed" if row["status"] == "full" else ""}[row["within"]],
+        "within": {"true": "yes", "false": "no", "": ""}[row["within"]],
         "differs": ", ".join(filter(None, (intended, row["scale"]))),
     }
 

@@ -107,8 +107,8 @@ def percent(row: Mapping[Any, Any], prefix: str = "", signed: bool = False) -> s
     mean, std, low, high = (100 * row[prefix + name] for name in ("mean", "std", "low", "high"))
     text = number(mean, signed)
     if std == std:
-        text += f" ± {std:.2f} [{number(low, signed)}, {number(high, signed)}]"
-    return text
+        text += f" ± {std:.2f}"
+    return f"{text} [{number(low, signed)}, {number(high, signed)}]" if low == low else text
 
 
 def interval_text(row: Mapping[Any, Any], prefix: str = "", factor: int = 1, decimals: int = 2) -> str:
