@@ -4,11 +4,14 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import status
+from helpers import REPOSITORY, SCRIPTS
 from relative_performer.runs import folders
 from relative_performer.runs.progress import SILENCE, describe, ends
 
@@ -86,3 +89,9 @@ def test_runs_of_a_configuration_that_have_not_begun_wait(monkeypatch, tmp_path,
     table = capsys.readouterr().out.splitlines()
     assert table[1].split()[:2] == ["a/Performer_Digits_linear_seed1", "interrupted"]
     assert table[2] == "3 runs: 0 finished, 0 failed, 1 interrupted, 2 waiting, 0 running"
+
+
+def test_a_reader_that_ends_first_causes_no_error():
+    """As in `status.py config.yaml | head -1`."""
+    command = f"{sys.executable} {SCRIPTS}/status.py {REPOSITORY}/config.yaml | true"
+    assert subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False).stderr == ""
