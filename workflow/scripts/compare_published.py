@@ -23,9 +23,9 @@ COMMAND = "`snakemake all --cores N --configfile config.yaml`"
 NOTE = (
     f"In percent. Ours: {OVER_SEEDS}; of a full run alone, [Wilson 95 % interval over its images]. Published: one run. "
     "Difference: ours minus published. Within: whether the published value is inside our interval. Full: trained to "
-    "the end and tested, both on all images. Differs: what our runs do not share with the published one. content_rel_attn "
-    "had no effect in the authors' code. Its rows are compared with our runs without it and with our runs in which it "
-    "takes effect."
+    "the end and tested, both on all images. Differs: what our runs do not share with the published one. "
+    "content_rel_attn had no effect in the authors' code. Its rows are compared with our runs without it and with our "
+    "runs in which it takes effect."
 )
 
 
