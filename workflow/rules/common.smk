@@ -56,7 +56,8 @@ def dataset_of(wildcards):
 
 
 # Likewise for prepared data: the file is an input only where it has to be made first, and not of an `output` that there
-# is already, unless it is of a run that has to be trained again. What is known of a missing file is the checksum that a run recorded.
+# is already, unless it is of a run that has to be trained again. What is known of a missing file is the checksum that a
+# run recorded.
 def data_for(output):
     def data_file(wildcards):
         file, made = f"{DATA}/{dataset_of(wildcards)}.npz", Path(output.format(**dict(wildcards.items())))
