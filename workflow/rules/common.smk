@@ -99,8 +99,8 @@ def reference_tables(folder):
     if shifts := [f"{csv.stem.removesuffix('_shift')}={csv}" for csv in sorted(folder.glob("*_shift.csv"))]:
         yield f"tabulate_shifts {given} --shift {' '.join(shifts)}"
     for test in ("rows", "circular"):
-        if (csv := folder / f"{test}.csv").exists():
-            yield f"tabulate_shifts {given} --shift FashionMNIST16={csv} --name {test}"
+        for csv in sorted(folder.glob(f"*_{test}.csv")):
+            yield f"tabulate_shifts {given} --shift {csv.stem.removesuffix(f'_{test}')}={csv} --name {test}"
     if (times := folder / "training_times.csv").exists():
         yield f"tabulate_costs {given} --times {times}"
     if redrawn := [str(csv) for csv in sorted(folder.glob("*_redrawn.csv"))]:
