@@ -1,5 +1,7 @@
 """The reference results of the baselines: runs of their configuration, in full."""
 
+import json
+
 import pandas as pd
 
 import compare_published
@@ -15,8 +17,13 @@ REFERENCE = REPOSITORY / "resources" / "reference" / "baselines"
 
 def test_the_reference_has_runs_of_the_configuration():
     runs = {f"results/baselines/runs/{'/'.join(key)}" for key in expand(read_configs([CONFIG]))}
-    for name in ("model_evaluations", "MNIST_shift", "training_times"):
-        assert set(pd.read_csv(REFERENCE / f"{name}.csv")["run_dir"]) <= runs
+    tables = {path.stem: set(pd.read_csv(path)["run_dir"]) for path in REFERENCE.glob("*.csv")}
+    evaluated = tables["model_evaluations"]
+    assert evaluated <= runs
+    assert tables["training_times"] == evaluated
+    assert {run["run_dir"] for run in json.loads((REFERENCE / "provenance.json").read_text())} == evaluated
+    for dataset in ("MNIST", "FashionMNIST"):
+        assert tables.get(f"{dataset}_shift", set()) == {run for run in evaluated if f"_{dataset}_" in run}
 
 
 def test_they_are_full_runs_of_the_published_protocol():
