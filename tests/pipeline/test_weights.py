@@ -39,18 +39,20 @@ def test_exported_weights_give_the_curves_of_their_runs(project, tmp_path):
     same = f"4 of 4 curves equal those of {reference} (largest difference of losses 0)"
     assert compare() == (0, [same])
     table = pd.read_csv(theirs)
-    for column, change, text in (
-        ("loss_mean", 1e-7, None),
-        ("loss_mean", 1e-4, "0 in accuracy and 0.0001 in loss"),
-        ("accuracy_mean", 1e-9, "1e-09 in accuracy and 0 in loss"),
+    rounding = ", 1 up to rounding, as between kinds of processors"
+    for column, change, differs, others in (
+        ("loss_mean", 1e-7, [], None),
+        ("loss_mean", 1e-5, [], rounding),
+        ("loss_mean", 1e-4, ["0 in accuracy and 0.0001 in loss"], ""),
+        ("accuracy_mean", 1e-9, ["1e-09 in accuracy and 0 in loss"], ""),
     ):
         changed = table.assign(**{column: table[column].where(table.index != 3, table[column] + change)})
         changed.to_csv(theirs, index=False)
-        code, lines = compare()
-        assert code == (text is not None)
-        if text:
-            assert lines[0] == f"{table['run_dir'][3]}: differs by at most {text}"
-            assert lines[1].startswith("3 of 4 curves equal")
+        code, (*found, last) = compare()
+        assert code == bool(differs)
+        assert found == [f"{table['run_dir'][3]}: differs by at most {text}" for text in differs]
+        equal = 4 if others is None else 3
+        assert last.startswith(f"{equal} of 4 curves equal those of {reference}{others or ''} (")
     table = pd.read_csv(ours)
     table[1:].to_csv(ours, index=False)
     lacking = f"results/tiny/weights/Digits_shift.csv: {table['run_dir'][0]} lacks shift -3"
