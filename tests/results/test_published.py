@@ -101,6 +101,17 @@ def test_published_row_is_matched_by_every_option(tmp_path):
     assert row["within"] == "true"
 
 
+@pytest.mark.parametrize(("accuracies", "explained"), [((0.9885, 0.9887), True), ((0.98, 0.982), False)])
+def test_a_value_outside_the_interval_over_seeds_may_be_that_of_one_run(tmp_path, accuracies, explained):
+    table = reproduction(tmp_path, *({"seed": seed, "test/acc": acc} for seed, acc in enumerate(accuracies)))
+    row = table[table["status"] == "full"].iloc[-1]
+    assert row["within"] == "false"
+    low, high = (100 * end for end in intervals.wilson(sum(accuracies) / 2, 10_000))
+    assert (low <= 98.7685204 <= high) == explained
+    text = f"one run has the interval [{low:.2f}, {high:.2f}] over its images"
+    assert row["explanation"] == (text if explained else "")
+
+
 def test_intended_model_has_its_own_line(tmp_path):
     table = reproduction(tmp_path, {"content_rel_attn": "True", "test/acc": 0.5})
     (row,) = table[table["status"] != "not run"].to_dict("records")

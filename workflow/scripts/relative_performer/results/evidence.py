@@ -56,7 +56,7 @@ class Results:
         costs = self.rows(f"{name}/costs")
         core, gpu = (sum(float(row[kind]) for row in costs) for kind in ("core_hours", "gpu_hours"))
         time = f"{gpu:.2f} GPU hours" if gpu else f"{core:.2f} core hours"
-        return [command, time, "; ".join(sorted({row["machines"] for row in costs}))]
+        return [command, time, "; ".join(sorted({machine for row in costs for machine in row["machines"].split("; ")}))]
 
 
 class Plan:
