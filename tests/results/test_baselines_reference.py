@@ -8,8 +8,6 @@ import compare_published
 from helpers import REPOSITORY
 from relative_performer.config.grid import expand
 from relative_performer.config.validate import read_configs
-from relative_performer.results.published import read_published
-from relative_performer.results.read import read_evaluations
 
 CONFIG = REPOSITORY / "config" / "baselines.yaml"
 REFERENCE = REPOSITORY / "resources" / "reference" / "baselines"
@@ -26,10 +24,15 @@ def test_the_reference_has_runs_of_the_configuration():
         assert tables.get(f"{dataset}_shift", set()) == {run for run in evaluated if f"_{dataset}_" in run}
 
 
-def test_they_are_full_runs_of_the_published_protocol():
-    published = read_published(*(REPOSITORY / f"resources/published_{name}.csv" for name in ("evaluations", "cnn")))
-    runs = read_evaluations(REFERENCE / "model_evaluations.csv")
-    table = compare_published.reproduction(runs, published)
+def test_they_are_full_runs_of_the_published_protocol_and_the_documentation_has_their_rows(tmp_path):
+    published, cnn = (REPOSITORY / f"resources/published_{name}.csv" for name in ("evaluations", "cnn"))
+    evaluations = REFERENCE / "model_evaluations.csv"
+    words = [evaluations, "--published", published, "--cnn", cnn, "--out", tmp_path]
+    compare_published.main([str(word) for word in words])
+    table = pd.read_csv(tmp_path / "reproduction.csv")
     ran = table[table["status"] != "not run"]
     assert set(ran["status"]) == {"full"}
-    assert ran["n_seeds"].sum() == len(runs)
+    assert ran["n_seeds"].sum() == len(pd.read_csv(evaluations))
+    rows = [line for line in (tmp_path / "reproduction.md").read_text().splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(ran)
+    assert "\n".join(rows) in (REPOSITORY / "docs" / "reproduction.md").read_text()
