@@ -13,7 +13,7 @@ CONFIG = REPOSITORY / "config" / "baselines.yaml"
 REFERENCE = REPOSITORY / "resources" / "reference" / "baselines"
 
 
-def test_the_reference_has_runs_of_the_configuration():
+def test_the_reference_has_every_table_of_its_runs_which_are_of_the_configuration():
     runs = {f"results/baselines/runs/{'/'.join(key)}" for key in expand(read_configs([CONFIG]))}
     tables = {path.stem: set(pd.read_csv(path)["run_dir"]) for path in REFERENCE.glob("*.csv")}
     evaluated = tables["model_evaluations"]

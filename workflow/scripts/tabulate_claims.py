@@ -44,7 +44,7 @@ Every claim of the paper and of this project, and what decides it. This page is 
 
     .venv/bin/snakemake --cores 1 claims
 
-- **time**, **hardware**: of all trainings of the command, without the tests. An empty cell was not recorded.
+- **time**, **hardware**: of the trainings of the command that ran, without the tests. An empty cell was not recorded.
 - **expected**, **ours**: accuracies, and points lost under shifts, in percent; a loss; core seconds. Brackets hold the
   95 % interval over seeds. Lost is the accuracy at shift 0 minus the mean over shifts of at least {FAR} columns
   ({FAR // 2} on images of half their side).
