@@ -8,7 +8,7 @@
 # make tensorboard   the curves of all runs, also while they train: http://localhost:6006
 # make bench         training steps compared with other implementations, in a quarter of an hour
 # make bench-long    the same at all sizes, in hours
-# make gpu-check     what to run first on a machine with a GPU: ten minutes, one page
+# make gpu-check     what to run first on a machine with a GPU: a page of checks and speeds
 # make test          the tests
 # make faults        the tests that cause faults, with the number of faults
 # make test-slurm    the pipeline on a SLURM cluster, which it installs and starts (as root on Debian)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -29,15 +30,16 @@ EPILOG = """\
 examples:
   bench.py --out results/benchmarks                                      the table of docs/speed.md, in 15 minutes
   bench.py --out results/benchmarks --sides 16 32 48 64 96 --batches 1 8 32 --precisions float32 bf16      in hours
-  bench.py --out results/benchmarks --batches 8 --precisions float32 tf32 bf16 --compile no yes         on a GPU
+  bench.py --out results/benchmarks --batches 22 --precisions float32 tf32 bf16 --compile no yes        on a GPU
 
 A step consists of forward pass, loss, backward pass, gradient clipping and fused Adam. In every round the contestants
 take turns. Each runs in a new process, whose first step is not counted. The results are the minimum and the median over
-rounds. The processes are bound to the CPUs that are least busy at the start, so that other work changes the minimum
-little. The machine's rate of matrix products, the largest over all rounds, is measured between them. Processes of our
-models keep freed memory, as train.py does. A size is skipped if it would exceed the time limit or the memory,
-extrapolated from the next smaller size. Its row then gives the reason. steps.csv has a row per contestant, precision
-and size. machine.csv has the machine and its load.
+rounds. On a CPU the processes are bound to the CPUs that are least busy at the start, so that other work changes the
+minimum little. On a GPU the time is the mean of 30 steps, after 10 that are not counted; --together starts and compiles
+several processes at once, which then take their turns alone. The machine's rate of matrix products, the largest over
+all rounds, is measured between them. Processes of our models keep freed memory, as train.py does. A size is skipped if
+it would exceed the time limit or the memory, extrapolated from the next smaller size. Its row then gives the reason.
+steps.csv has a row per contestant, precision and size. machine.csv has the machine and its load.
 """
 KEY = ["contestant", "precision", "compile", "side", "batch"]
 SHORT = [(32, 8, [*CONTESTANTS]), (32, 32, [PEER, "Performer"])]  # side, batch, contestants
@@ -57,10 +59,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=positive_int, default=5, metavar="N", help="default 5")
     parser.add_argument("--limit_s", type=positive_int, default=30, metavar="S", help="longest step (default 30 s)")
     parser.add_argument("--threads", type=positive_int, default=1, metavar="N", help="CPU threads (default 1)")
+    together_help = "processes that start and compile together (default 1)"
+    parser.add_argument("--together", type=positive_int, default=1, metavar="N", help=together_help)
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(options.threads)
-    bind(options.threads)
+    if device == "cpu":
+        bind(options.threads)
+    # processes that compile together would start as many workers each as there are cores
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(-(-(os.cpu_count() or 1) // options.together)))
     machine = Machine(device, options)
     rows: list[dict[str, Any]] = []
     sizes = sizes_of(options)
@@ -115,14 +122,20 @@ def measure(
         rows[contest], steps[contest] = row, []
     for _ in range(options.rounds):
         machine.look()
-        for contest in contests:
-            bar.set_postfix_str(f"{contest[0]}, batch {batch}")
-            if not rows[contest]["skipped"]:
-                try:
-                    steps[contest].append(one_process(*contest, side, batch, machine.device, options.threads))
-                except subprocess.CalledProcessError as error:
-                    rows[contest]["skipped"] = f"failed: {error.stderr.strip().splitlines()[-1][:120]}"
-            bar.update()
+        for first in range(0, len(contests), options.together):
+            turns = contests[first : first + options.together]
+            group = [contest for contest in turns if not rows[contest]["skipped"]]
+            running = {contest: Stepper(*contest, side, batch, machine.device, options.threads) for contest in group}
+            for part in (Stepper.warm_up, Stepper.finish):  # all are warm before the first one is timed
+                for contest in [contest for contest in running if not rows[contest]["skipped"]]:
+                    bar.set_postfix_str(f"{contest[0]}, batch {batch}")
+                    try:
+                        part(running[contest])
+                    except RuntimeError as error:
+                        rows[contest]["skipped"] = f"failed: {error}"
+            for contest, stepper in running.items():
+                steps[contest] += [] if rows[contest]["skipped"] else [stepper.result]
+            bar.update(len(turns))
     return [row | summary(steps[contest], batch) for contest, row in rows.items()]
 
 
@@ -139,21 +152,58 @@ def reason_to_skip(before: dict[str, Any], work: int, limit_s: int, device: str)
     return ""
 
 
-def one_process(
-    contestant: str, precision: str, compiled: str, side: int, batch: int, device: str, threads: int
-) -> dict[str, Any]:
-    """Return seconds, peak bytes and FLOP (None if compiled) of a step in a new process."""
-    command = [sys.executable, str(HERE / "stepper.py"), contestant, "--side", str(side), "--batch", str(batch)]
-    command += ["--device", device, "--precision", precision, "--threads", str(threads)]
-    command += ["--compile"] * (compiled == "yes")
-    peers = os.pathsep.join([str(HERE / "peers"), str(HERE.parent / "workflow" / "scripts")])
-    lines = ["step" if compiled == "yes" else "count", "step"]
-    done = subprocess.run(
-        command, input="\n".join(lines), capture_output=True, text=True, check=True,
-        env=os.environ | {"PYTHONPATH": peers},
-    )  # fmt: skip
-    first, step = map(json.loads, done.stdout.splitlines())
-    return {"seconds": step["seconds"], "peak_bytes": step["bytes"], "flop": first["flop"]}
+class Stepper:
+    """A process that runs training steps of one contestant.
+
+    `result` has the seconds, the peak bytes and the FLOP (None if compiled) of a step, once it has finished.
+    """
+
+    def __init__(
+        self,
+        contestant: str,
+        precision: str,
+        compiled: str,
+        side: int,
+        batch: int,
+        device: str,
+        threads: int,
+    ) -> None:
+        command = [sys.executable, str(HERE / "stepper.py"), contestant, "--side", str(side), "--batch", str(batch)]
+        command += ["--device", device, "--precision", precision, "--threads", str(threads)]
+        command += ["--compile"] * (compiled == "yes")
+        peers = os.pathsep.join([str(HERE / "peers"), str(HERE.parent / "workflow" / "scripts")])
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, bufsize=1,
+            env=os.environ | {"PYTHONPATH": peers},
+        )  # fmt: skip
+        self.unmeasured = ["1" if compiled == "yes" else "count", *(["10"] if device == "cuda" else [])]
+        self.measured = "30" if device == "cuda" else "1"
+        self._send(*self.unmeasured)
+
+    def warm_up(self) -> None:
+        """Wait until the steps are done that are not measured. Raises RuntimeError if the process fails."""
+        self.result, *_ = [self._receive() for _ in self.unmeasured]
+
+    def finish(self) -> None:
+        """Measure, and end the process. Raises RuntimeError if it fails."""
+        self._send(self.measured)
+        step = self._receive()
+        self.process.communicate()
+        self.result = {"seconds": step["seconds"], "peak_bytes": step["bytes"], "flop": self.result["flop"]}
+
+    def _send(self, *lines: str) -> None:
+        assert self.process.stdin
+        with suppress(BrokenPipeError):  # `_receive` says why
+            self.process.stdin.write("".join(f"{line}\n" for line in lines))
+
+    def _receive(self) -> dict[str, Any]:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            self.errors.seek(0)
+            raise RuntimeError((self.errors.read().strip().splitlines() or ["no message"])[-1][:120])
+        return dict(json.loads(line))
 
 
 def summary(steps: list[dict[str, Any]], batch: int) -> dict[str, Any]:
@@ -204,7 +254,7 @@ class Machine:
 
 
 def matrix_rate(device: str, precision: str, size: int = 4096) -> float:
-    """Return the rate of the faster of two products of square matrices, in GFLOP/s."""
+    """Return the rate of the fastest of several products of square matrices, in GFLOP/s."""
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     a = torch.randn(size, size, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
 
@@ -215,7 +265,8 @@ def matrix_rate(device: str, precision: str, size: int = 4096) -> float:
             torch.cuda.synchronize()
         return time.perf_counter() - started
 
-    return 2 * size**3 / min(seconds() for _ in range(2)) / 1e9
+    # the clock of an idle GPU rises slowly
+    return 2 * size**3 / min(seconds() for _ in range(100 if device == "cuda" else 2)) / 1e9
 
 
 if __name__ == "__main__":

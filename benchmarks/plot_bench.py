@@ -108,7 +108,7 @@ def _line(row: Mapping[Any, Any], peer: float | None) -> list[str]:
     faster = f"{peer / row['seconds_per_image']:.2f}" if peer and peer == peer else ""
     share = f"{row['share']:.2f}" if row["share"] == row["share"] else ""
     seconds = row["seconds_per_image"], row["seconds_median"] / row["batch"]
-    numbers = [*(f"{value:.3f}" for value in seconds), f"{row['peak_bytes'] / 2**30:.2f}"]
+    numbers = [*(f"{value:.3g}" for value in seconds), f"{row['peak_bytes'] / 2**30:.2f}"]
     return [*place, *numbers, faster, share]
 
 

@@ -1,4 +1,4 @@
-"""Run a training step of one contestant for every line on stdin, and write a line of JSON for every step."""
+"""Run training steps of one contestant for every line on stdin, their number or "count", and write a line of JSON."""
 
 import argparse
 import contextlib
@@ -48,16 +48,18 @@ def main() -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
         optimizer.zero_grad()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
 
     for line in sys.stdin:
-        counter = FlopCounterMode(display=False) if line.strip() == "count" else contextlib.nullcontext()
+        counter = FlopCounterMode(display=False) if line.strip() == "count" else None
+        steps = 1 if counter else int(line)
         started = time.perf_counter()
-        with counter:
-            step()
-        seconds = time.perf_counter() - started
-        flop = counter.get_total_flops() if isinstance(counter, FlopCounterMode) else None
+        with counter or contextlib.nullcontext():
+            for _ in range(steps):
+                step()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+        seconds = (time.perf_counter() - started) / steps
+        flop = counter.get_total_flops() if counter else None
         print(json.dumps({"seconds": seconds, "bytes": peak_bytes(device), "flop": flop}), flush=True)
 
 

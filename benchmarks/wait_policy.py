@@ -10,7 +10,7 @@ import pandas as pd
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "workflow" / "scripts"))
 
-from bench import one_process  # noqa: E402
+from bench import Stepper  # noqa: E402
 from relative_performer.cli import ArgumentParser, run  # noqa: E402
 from relative_performer.files import write_csv  # noqa: E402
 from relative_performer.options import positive_int  # noqa: E402
@@ -48,12 +48,14 @@ def measure(policy: str, threads: int, busy: bool) -> float:
     os.environ["OMP_WAIT_POLICY"] = policy
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
     try:
-        step = one_process("Performer", "float32", "no", SIDE, BATCH, "cpu", threads)
+        stepper = Stepper("Performer", "float32", "no", SIDE, BATCH, "cpu", threads)
+        stepper.warm_up()
+        stepper.finish()
     finally:
         if other:
             other.kill()
             other.wait()
-    return float(step["seconds"]) / BATCH
+    return float(stepper.result["seconds"]) / BATCH
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ TRAINING_OPTIONS = (
         "parts in which a batch passes, for less memory; each part counts for redraws",
     ),
     Option("precision", ("32-true", "bf16-mixed"), "32-true", "float32, or matrix products in bfloat16"),
-    Option("compile", bool, False, "torch.compile the model: takes minutes at the start, and is slower on a CPU"),
+    Option("compile", bool, False, "torch.compile the model: minutes at the start, less memory, but may be slower"),
     Option("deterministic", bool, False, "use only deterministic algorithms: on a GPU, a seed then gives one result"),
     Option("seed", integer(0, 2**32 - 1), 0, "seed of weights, random features, order of images and dropout"),
     Option("max_epochs", positive_int, 1000, "most epochs; early stopping usually ends a run before"),

@@ -55,6 +55,9 @@ def pick_device(accelerator: str, devices: int = 1) -> "torch.device":
         others = "fewer, or the CPU" if found else "the CPU"
         remedy = f"choose {others} (`gpus: 0` in a configuration, --accelerator cpu)"
         raise UserError(f"{devices} GPU(s) requested, but {_seen(found)}; {remedy}")
+    if accelerator == "cuda":
+        # otherwise convolutions round float32 to TF32, which matrix products do not
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     return torch.device(accelerator)
 
 
