@@ -1,16 +1,20 @@
 """The reference results of the baselines: runs of their configuration, in full."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 
 import compare_published
+import tabulate_shifts
 from helpers import REPOSITORY
 from relative_performer.config.grid import expand
 from relative_performer.config.validate import read_configs
 
 CONFIG = REPOSITORY / "config" / "baselines.yaml"
 REFERENCE = REPOSITORY / "resources" / "reference" / "baselines"
+EVALUATIONS = REFERENCE / "model_evaluations.csv"
+DOCUMENTATION = REPOSITORY / "docs" / "reproduction.md"
 
 
 def test_the_reference_has_every_table_of_its_runs_which_are_of_the_configuration():
@@ -26,13 +30,24 @@ def test_the_reference_has_every_table_of_its_runs_which_are_of_the_configuratio
 
 def test_they_are_full_runs_of_the_published_protocol_and_the_documentation_has_their_rows(tmp_path):
     published, cnn = (REPOSITORY / f"resources/published_{name}.csv" for name in ("evaluations", "cnn"))
-    evaluations = REFERENCE / "model_evaluations.csv"
-    words = [evaluations, "--published", published, "--cnn", cnn, "--out", tmp_path]
+    words = [EVALUATIONS, "--published", published, "--cnn", cnn, "--out", tmp_path]
     compare_published.main([str(word) for word in words])
     table = pd.read_csv(tmp_path / "reproduction.csv")
     ran = table[table["status"] != "not run"]
     assert set(ran["status"]) == {"full"}
-    assert ran["n_seeds"].sum() == len(pd.read_csv(evaluations))
-    rows = [line for line in (tmp_path / "reproduction.md").read_text().splitlines() if line.startswith("|")]
+    assert ran["n_seeds"].sum() == len(pd.read_csv(EVALUATIONS))
+    rows = rows_of(tmp_path / "reproduction.md")
     assert len(rows) == 2 + len(ran)
-    assert "\n".join(rows) in (REPOSITORY / "docs" / "reproduction.md").read_text()
+    assert "\n".join(rows) in DOCUMENTATION.read_text()
+
+
+def test_the_documentation_has_their_accuracy_under_shifts(tmp_path):
+    shifts = [f"{dataset}={REFERENCE / dataset}_shift.csv" for dataset in ("MNIST", "FashionMNIST")]
+    words = ["--evaluations", str(EVALUATIONS), "--shift", *shifts, "--out", str(tmp_path)]
+    tabulate_shifts.main(words)
+    assert "\n".join(rows_of(tmp_path / "shift.md")) in DOCUMENTATION.read_text()
+
+
+def rows_of(page: Path) -> list[str]:
+    """Return the lines of the tables of a page."""
+    return [line for line in page.read_text().splitlines() if line.startswith("|")]
