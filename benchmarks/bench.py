@@ -30,7 +30,7 @@ EPILOG = """\
 examples:
   bench.py --out results/benchmarks                                      the table of docs/speed.md, in 15 minutes
   bench.py --out results/benchmarks --sides 16 32 48 64 96 --batches 1 8 32 --precisions float32 bf16      in hours
-  bench.py --out results/benchmarks --batches 22 --precisions float32 tf32 bf16 --compile no yes        on a GPU
+  bench.py --out results/benchmarks --batches 22 --precisions float32 bf16 --compile no yes --together 8   on a GPU
 
 A step consists of forward pass, loss, backward pass, gradient clipping and fused Adam. In every round the contestants
 take turns. Each runs in a new process, whose first step is not counted. The results are the minimum and the median over
@@ -130,11 +130,11 @@ def measure(
                 for contest in [contest for contest in running if not rows[contest]["skipped"]]:
                     bar.set_postfix_str(f"{contest[0]}, batch {batch}")
                     try:
-                        part(running[contest])
+                        measured = part(running[contest])
                     except RuntimeError as error:
                         rows[contest]["skipped"] = f"failed: {error}"
-            for contest, stepper in running.items():
-                steps[contest] += [] if rows[contest]["skipped"] else [stepper.result]
+                    else:
+                        steps[contest] += [measured] if measured else []
             bar.update(len(turns))
     return [row | summary(steps[contest], batch) for contest, row in rows.items()]
 
@@ -153,10 +153,7 @@ def reason_to_skip(before: dict[str, Any], work: int, limit_s: int, device: str)
 
 
 class Stepper:
-    """A process that runs training steps of one contestant.
-
-    `result` has the seconds, the peak bytes and the FLOP (None if compiled) of a step, once it has finished.
-    """
+    """A process that runs training steps of one contestant."""
 
     def __init__(
         self,
@@ -183,14 +180,18 @@ class Stepper:
 
     def warm_up(self) -> None:
         """Wait until the steps are done that are not measured. Raises RuntimeError if the process fails."""
-        self.result, *_ = [self._receive() for _ in self.unmeasured]
+        first, *_ = [self._receive() for _ in self.unmeasured]
+        self.flop = first["flop"]
 
-    def finish(self) -> None:
-        """Measure, and end the process. Raises RuntimeError if it fails."""
+    def finish(self) -> dict[str, Any]:
+        """End the process, and return seconds, peak bytes and FLOP (None if compiled) of a step.
+
+        Raises RuntimeError if the process fails.
+        """
         self._send(self.measured)
         step = self._receive()
         self.process.communicate()
-        self.result = {"seconds": step["seconds"], "peak_bytes": step["bytes"], "flop": self.result["flop"]}
+        return {"seconds": step["seconds"], "peak_bytes": step["bytes"], "flop": self.flop}
 
     def _send(self, *lines: str) -> None:
         assert self.process.stdin

@@ -50,12 +50,12 @@ def measure(policy: str, threads: int, busy: bool) -> float:
     try:
         stepper = Stepper("Performer", "float32", "no", SIDE, BATCH, "cpu", threads)
         stepper.warm_up()
-        stepper.finish()
+        step = stepper.finish()
     finally:
         if other:
             other.kill()
             other.wait()
-    return float(stepper.result["seconds"]) / BATCH
+    return float(step["seconds"]) / BATCH
 
 
 if __name__ == "__main__":

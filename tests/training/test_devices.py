@@ -60,9 +60,15 @@ def test_a_gpu_that_is_missing_is_refused_with_what_torch_sees(monkeypatch):
         pick_device("cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert pick_device("auto").type == pick_device("cuda", 2).type == "cuda"
-    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
     with pytest.raises(UserError, match=r"3 GPU\(s\) requested, but torch sees 2; choose fewer, or the CPU"):
         pick_device("cuda", 3)
+
+
+def test_float32_convolutions_on_a_gpu_are_not_rounded_to_tf32(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    torch.backends.cudnn.conv.fp32_precision = "tf32"  # torch's default
+    pick_device("cuda")
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
 
 
 @pytest.mark.parametrize(
