@@ -1,4 +1,4 @@
-"""The page of claims is that of the committed results, and new results decide open claims."""
+"""The page of claims and the documented tables are those of the committed results; new results decide open claims."""
 
 import re
 
@@ -7,13 +7,18 @@ import pytest
 
 import compare_published
 import tabulate_claims
-from helpers import REPOSITORY, TINY, checkout, csv, run_row, snakemake
+from helpers import PERFORMERS, REPOSITORY, RIVALS, TINY, checkout, csv, run_row, snakemake
 from relative_performer.data import DATASETS
 from relative_performer.errors import UserError
 from relative_performer.results import claims
 from relative_performer.results.claims import Statistic
+from relative_performer.results.tables import interval_text
 
 RESOURCES = REPOSITORY / "resources"
+FURTHER = ("rows", "circular")  # tests of rivals
+EXPERIMENTS = ("class_position: none", "key_stabilizer: head")  # of mini, beside main
+REDRAWS = [(f"{interval:,}", interval, False) for interval in (1, 10, 100, 1000)]  # of features
+REDRAWS += [("never", 100000, False), ("exact softmax", 1000, True)]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +81,53 @@ def test_results_of_the_baselines_decide_their_claims(made, tmp_path, accuracies
     command, _, _, expected, *decided = row_of(page, "AlexNet, MNIST")
     assert (command, expected) == ("`snakemake all --configfile config/baselines.yaml`", "98.97 ± 0.50")
     assert decided == [ours, holds]
+
+
+def intervals(made, table, where, columns, factor=100, decimals=1):
+    """Return cells of a documented row: the intervals in some columns of the one row that has the values `where`."""
+    rows = pd.read_csv(made / f"results/claims/tables/{table}.csv", keep_default_na=False)
+    (row,) = rows[(rows[list(where)] == pd.Series(where)).all(axis="columns")].to_dict("records")
+    return " | ".join(interval_text(row, f"{column}_", factor, decimals) for column in columns)
+
+
+@pytest.mark.parametrize("model", PERFORMERS + RIVALS)
+def test_the_findings_on_later_answers_are_the_committed_results(made, model):
+    documented = []
+    for dataset in ("MNIST16", "FashionMNIST16"):
+        where = {"dataset": dataset, "model": model}
+        accuracy = intervals(made, "rivals/costs", where, ["test/acc"])
+        shifts = intervals(made, "rivals/shift", where, ["center", "lost"])
+        seconds = intervals(made, "rivals/costs", where, ["core_seconds"], factor=1, decimals=0)
+        costs = pd.read_csv(made / "results/claims/tables/rivals/costs.csv").set_index(["dataset", "model"])
+        documented.append([accuracy, shifts, f"{costs['n_parameters'][dataset, model]:,}", seconds])
+    documented.append([intervals(made, f"rivals/{test}", {"model": model}, ["center", "lost"]) for test in FURTHER])
+    page = (REPOSITORY / "docs/findings.md").read_text()
+    assert re.findall(rf"^\| `{model}` \| (.*\[.*) \|$", page, re.MULTILINE) == [" | ".join(row) for row in documented]
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+def test_the_findings_on_random_features_are_the_committed_results(made, depth):
+    documented = []
+    for words, interval, exact in REDRAWS:
+        where = {"settings": f", depth {depth}, feature_redraw_interval {interval}, no_projection {exact}"}
+        accuracy = intervals(made, "features/costs", where, ["test/acc"])
+        shifts = intervals(made, "features/shift", where, ["center", "lost"])
+        losses = intervals(made, "features/redraw", where, ["loss", "jump"], factor=1, decimals=2)
+        documented.append(f"| {depth} | {words} | {accuracy} | {shifts} | {losses} |\n")
+    assert "".join(documented) in (REPOSITORY / "docs/findings.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("row", "experiment", "model"),
+    [*((f"`{model}`", "main", model) for model in PERFORMERS)]
+    + [(f"the same, `{option}`", option.split(":")[0], "ClippedRelativePerformer") for option in EXPERIMENTS],
+)
+def test_the_documented_result_of_the_claim_is_the_committed_one(made, row, experiment, model):
+    where = {"experiment": experiment, "model": model}
+    datasets = ("MNIST", "FashionMNIST") if experiment == "main" else ("FashionMNIST",)
+    cells = [intervals(made, "mini/shift", where | {"dataset": dataset}, ["center", "lost"]) for dataset in datasets]
+    blank = " | " if experiment == "main" else " | | | "
+    assert f"| {row}{blank}{' | '.join(cells)} |\n" in (REPOSITORY / "docs/claim.md").read_text()
 
 
 def test_hours_of_other_runs_are_refused(made, tmp_path):
