@@ -11,7 +11,7 @@ from relative_performer.results.read import read_shift_test
 
 METRICS = ["accuracy_mean", "loss_mean"]
 TOLERANCE = 1e-6  # of a mean loss
-ROUNDING = 5e-5  # of a mean loss: computing in float64 changes those of rivals by up to 4.5e-5
+ROUNDING = 5e-5  # of a mean loss: computing in float64 changed those of two trainings of rivals by up to 4.5e-5
 KEY = ["run_dir", "shift", "row_shift", "circular"]
 EPILOG = f"""\
 example:
