@@ -59,7 +59,13 @@ class Command(server.Process):
             resource.setrlimit(number, (least + value,) * 2)
         script, *sys.argv[1:] = self.words
         sys.argv[0] = script
-        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+        try:
+            try:
+                runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+            finally:  # multiprocessing answers a signal after the command with exit code 1
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
 
     @property
     def said(self) -> str:
@@ -196,31 +202,32 @@ def listens(command: Command) -> bool:
     return bool(caught & 1 << signal.SIGUSR1 - 1)
 
 
-@pytest.mark.fault(2)
+@pytest.mark.fault(3)
 @pytest.mark.parametrize(
-    ("number", "options", "wanted"),
+    ("number", "options"),
     [
-        (signal.SIGTERM, "--warmup 5 --schedule noam", 3),
-        (signal.SIGUSR1, "--accumulate_grad_batches 2 --max_steps 14", 2),
-        (signal.SIGINT, "--precision bf16-mixed", 2),
+        (signal.SIGTERM, "--warmup 5 --schedule noam"),
+        (signal.SIGUSR1, "--accumulate_grad_batches 2 --max_steps 14"),
+        (signal.SIGINT, "--precision bf16-mixed"),
     ],
 )
-def test_a_signal_stops_after_the_step(place, number, options, wanted):
-    """Repeat until a run has stopped between steps, in a validation and (if `wanted` is 3) in it a second time."""
+def test_a_signal_stops_after_the_step(place, number, options):
+    """Repeat until a run has stopped between steps, in a validation and in the same validation again."""
     line = f"train.py --exp_name {number.name} {TRAIN} {options} --limit_val 160 --version"
     assert Command(place, f"{line} whole").code() == 0
-    moments, places, steps = random.Random(0), set(), [0]
-    ends = time.monotonic() + 2 * DEADLINE
-    while len(places) < wanted:
+    moments, places = random.Random(0), set()
+    ends = time.monotonic() + 5 * DEADLINE
+    while len(places) < 3:
         assert time.monotonic() < ends
         run_dir = place / "lightning_logs" / number.name / "stopped"
         shutil.rmtree(run_dir, ignore_errors=True)
+        in_validation, step = False, 0
         for _ in range(8):
             if (run_dir / folders.SUMMARY).exists():
                 break
             command = Command(place, f"{line} stopped")
             if command.wait_for(lambda command=command: listens(command)):
-                command.wait_for(after(moments.uniform(0, 0.2)))
+                command.wait_for(after(0 if in_validation else moments.uniform(0, 0.2)))
                 with suppress(ProcessLookupError):
                     os.kill(command.pid, number)
             if command.code() in (-number, 128 + number):  # Lightning restores the handlers after the last epoch
@@ -233,12 +240,33 @@ def test_a_signal_stops_after_the_step(place, number, options, wanted):
                 f"stopped by {number.name} after step .*; the same command continues from there", command.said
             )
             state = read_checkpoint(run_dir / folders.RESUME)
-            steps.append(state["global_step"])
-            in_validation = state["callbacks"]["Interruption"]["val"] > 0
-            places.add((in_validation, wanted == 3 and in_validation and steps[-2] == steps[-1]))
+            before = in_validation, step
+            in_validation, step = state["callbacks"]["Interruption"]["val"] > 0, state["global_step"]
+            places.add((in_validation, in_validation and before == (in_validation, step)))
         last = Command(place, f"{line} stopped")
         assert last.code() == 0 or "this run is finished" in last.said
         assert_as_never_interrupted(run_dir, f"{number.name}/whole")
+
+
+@pytest.mark.fault(4)
+def test_ctrl_c_before_the_first_step_or_twice_ends_at_once(place):
+    """The only step of an epoch has 200 parts, and the first signal would stop the training after the last one."""
+    parts = "--limit_train 200 --batch_size 200 --accumulate_grad_batches 200"
+    line = f"train.py --exp_name twice {TRAIN} {parts} --version"
+    assert Command(place, f"{line} whole").code() == 0
+    run_dir = place / "lightning_logs" / "twice" / "stopped"
+    for twice in (False, True) * 2:
+        command = Command(place, f"{line} stopped")
+        if twice:
+            assert command.wait_for(lambda command=command: listens(command))
+            os.kill(command.pid, signal.SIGINT)
+            assert command.wait_for(after(0.1)), command.said
+        else:
+            assert command.wait_for(lambda command=command: command.said)
+        os.kill(command.pid, signal.SIGINT)
+        assert error_of(command, 128 + signal.SIGINT) == "train.py: error: interrupted"
+    assert_goes_on(place, run_dir, f"{line} stopped")
+    assert_as_never_interrupted(run_dir, "twice/whole")
 
 
 def error_of(command: Command, code: int = 2) -> str:

@@ -93,6 +93,9 @@ def check_run(model: str, dataset: str, options: Mapping[str, Any]) -> None:
     """Raise ValueError if the model cannot be trained on the dataset with these options."""
     declaration, entry = find_model(model), DATASETS[dataset]
     declaration.check(options)
+    parts, batch_size = options["accumulate_grad_batches"], options["batch_size"]
+    if parts > batch_size:
+        raise ValueError(f"accumulate_grad_batches {parts} is more than batch_size {batch_size}: parts would be empty")
     declaration.check_image_size(dataset, entry.height, entry.width)
 
 

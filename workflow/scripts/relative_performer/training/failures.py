@@ -21,6 +21,8 @@ def as_user_errors(run_dir: Path) -> Iterator[None]:
         yield
     except SIGTERMException:  # Lightning's, before training starts
         raise Stopped(f"{run_dir}: stopped by SIGTERM; the same command continues from the last whole epoch") from None
+    except SystemExit:  # Lightning's, without a message, in place of a KeyboardInterrupt
+        raise KeyboardInterrupt from None
     except FloatingPointError as error:
         good = [str(run_dir / name) for name in (folders.RESUME, folders.BEST) if (run_dir / name).exists()]
         still = f"; still good: {' and '.join(good)}" if good else ""
