@@ -354,7 +354,6 @@ def test_help_lists_only_the_options_of_the_model(call, capsys):
         ("train.py Performer MNIST --gradient_clip_norm -1", "'-1' is not a number of at least 0"),
         ("train.py Performer MNIST --dim 0", "'0' is not an integer from 1 to 16384"),
         ("train.py Performer MNIST --dim 30", "dim 30 is not divisible by heads 4"),
-        ("train.py AlexNet MNIST --batch_size 8 --accumulate_grad_batches 9", "batches 9 is more than batch_size 8"),
         ("train.py Performer MNIST --learning_rate nan", "'nan' is not a number above 0"),
         ("train.py Performer MNIST --attn_dropout 1", "'1' is not a number from 0 to below 1"),
         ("train.py Performer MNIST --embedding_type Linear", "did you mean linear"),

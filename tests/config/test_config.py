@@ -134,7 +134,7 @@ WRONG = {
     OWN % "dim: ' 8'": "a: dim: ' 8' is not an integer",
     OWN % "dim: [8, [16]]": "a.models.Performer.dim.1: [16] is a list, not text or a number",
     OWN % "heads: 3": "a: dim 8 is not divisible by heads 3",
-    OWN % "accumulate_grad_batches: 17": "a: accumulate_grad_batches 17 is more than batch_size 16: parts would",
+    OWN % "accumulate_grad_batches: 17": "a: accumulate_grad_batches 17 exceeds batch_size 16: parts would be empty",
     OWN % "dim: 2": "a: dim 2 over 2 heads leaves a width of 1",
     OWN % "dim: 6": "a: dim 6 is not divisible by 4",
     OWN % "embedding_type: Linear": "a: embedding_type: unknown embedding_type 'Linear': .*; did you mean linear?",

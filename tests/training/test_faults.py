@@ -62,7 +62,7 @@ class Command(server.Process):
         try:
             try:
                 runpy.run_path(str(SCRIPTS / script), run_name="__main__")
-            finally:  # multiprocessing answers a signal after the command with exit code 1
+            finally:  # after the command, multiprocessing would exit with code 1
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         except KeyboardInterrupt:
             sys.exit(128 + signal.SIGINT)

@@ -95,7 +95,7 @@ def check_run(model: str, dataset: str, options: Mapping[str, Any]) -> None:
     declaration.check(options)
     parts, batch_size = options["accumulate_grad_batches"], options["batch_size"]
     if parts > batch_size:
-        raise ValueError(f"accumulate_grad_batches {parts} is more than batch_size {batch_size}: parts would be empty")
+        raise ValueError(f"accumulate_grad_batches {parts} exceeds batch_size {batch_size}: parts would be empty")
     declaration.check_image_size(dataset, entry.height, entry.width)
 
 

@@ -21,7 +21,7 @@ def as_user_errors(run_dir: Path) -> Iterator[None]:
         yield
     except SIGTERMException:  # Lightning's, before training starts
         raise Stopped(f"{run_dir}: stopped by SIGTERM; the same command continues from the last whole epoch") from None
-    except SystemExit:  # Lightning's, without a message, in place of a KeyboardInterrupt
+    except SystemExit:  # Lightning's, which replaces a KeyboardInterrupt without a message
         raise KeyboardInterrupt from None
     except FloatingPointError as error:
         good = [str(run_dir / name) for name in (folders.RESUME, folders.BEST) if (run_dir / name).exists()]
